@@ -1,0 +1,109 @@
+/*
+ * The hallway: owns the stages and calls them in order. Packet in, alert
+ * out. No clock, no I/O, no logging: `now` is an argument, products are
+ * pulled. Single threaded but for the one seam, a batch of windows, which
+ * may run anywhere between take and give.
+ *
+ *   push_record -> decode fence -> ring -> filters -> windows ... batch
+ *   batch       -> picker network                          (pure, any thread)
+ *   give_batch  -> picks -> estimates -> event -> origin -> score -> alert
+ */
+#ifndef TOC_CORE_PIPELINE_H
+#define TOC_CORE_PIPELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/decode.h"
+#include "core/settings.h"
+#include "core/station.h"
+#include "core/stats.h"
+#include "core/travel.h"
+#include "core/types.h"
+
+struct toc_model; /* core/model.h: const weights, shared */
+struct toc_pipeline;
+struct toc_batch;
+
+/** A place that wants to know what will shake it. */
+struct toc_target {
+    char name[TOC_NAME_SIZE];
+    double latitude_deg, longitude_deg;
+    double mmi_limit; /* its own limit, 1..10 */
+};
+
+/** What a pipeline is made from. Everything is copied or borrowed as said. */
+struct toc_pipeline_parts {
+    const struct toc_inventory *inventory; /* borrowed until destroy */
+    const struct toc_travel *travel;       /* borrowed until destroy */
+    const struct toc_model *picker;        /* borrowed; NULL: the classical picker alone */
+    const struct toc_model *estimator;     /* borrowed; NULL: the classical magnitude alone */
+    struct toc_settings settings;          /* copied */
+    const struct toc_target *targets;      /* copied */
+    size_t n_targets;                      /* <= TOC_ALERT_TARGETS_MAX */
+};
+
+/** A pick as handed out, with its group's sid. */
+struct toc_pick_report {
+    struct toc_pick pick;
+    char sid[TOC_SID_SIZE];
+};
+
+struct toc_estimate_report {
+    struct toc_estimate estimate;
+    char sid[TOC_SID_SIZE];
+};
+
+/** What an operator sees of one group. */
+struct toc_group_report {
+    char sid[TOC_SID_SIZE];
+    enum toc_station_status status;
+    double latitude_deg, longitude_deg;
+    toc_ns newest;        /* end of the newest sample; TOC_NS_NONE none */
+    toc_ns arrived;       /* `now` of its newest packet; TOC_NS_NONE none */
+    uint64_t samples, gaps, picks;
+};
+
+/** @return 0, -EINVAL (settings or model do not fit; ret_why says it in words), -ENOMEM. Nothing is allocated after. */
+int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipeline **ret_pipeline,
+                        char *ret_why, size_t why_size);
+void toc_pipeline_destroy(struct toc_pipeline *pipeline);
+
+/** New thresholds and targets between two calls; streams, windows and open events stay. hop_s and ring_s are fixed at
+ * create: a change of these is refused with -EINVAL and a reason. @return 0 or -EINVAL (nothing changed). */
+int toc_pipeline_reconfigure(struct toc_pipeline *pipeline, const struct toc_settings *settings,
+                             const struct toc_target *targets, size_t n_targets, char *ret_why, size_t why_size);
+
+/** One miniSEED record, exactly `len` bytes. @return the decode verdict (TOC_DECODE_OK = 0, or the counted reason). */
+enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *pipeline, const uint8_t *record, size_t len,
+                                                 toc_ns now);
+
+/** The same from a decoded chunk (tests, other formats). */
+void toc_pipeline_push(struct toc_pipeline *pipeline, const struct toc_chunk *chunk, toc_ns now);
+
+/** Time passes: waits end, stations go stale, alerts become final. Call at least every 0.2 s of `now`. */
+void toc_pipeline_tick(struct toc_pipeline *pipeline, toc_ns now);
+
+/** Windows that are due, or NULL. One batch at a time is out; data pushed meanwhile wait in the rings. */
+struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *pipeline, toc_ns now);
+/** Run the network. Pure: touches only the batch. */
+void toc_batch_run(struct toc_batch *batch);
+void toc_pipeline_give_batch(struct toc_pipeline *pipeline, struct toc_batch *batch, toc_ns now);
+
+/** take, run, give inline until nothing is due: replay, and a daemon without workers. */
+void toc_pipeline_work(struct toc_pipeline *pipeline, toc_ns now);
+
+/** Pull products, oldest first. @return true when one was written. Queues are bounded: when nobody pulls, the oldest
+ * pick or estimate is dropped and counted; an alert never is (the queue holds one per open event and state). */
+bool toc_pipeline_next_pick(struct toc_pipeline *pipeline, struct toc_pick_report *ret_pick);
+bool toc_pipeline_next_estimate(struct toc_pipeline *pipeline, struct toc_estimate_report *ret_estimate);
+bool toc_pipeline_next_alert(struct toc_pipeline *pipeline, struct toc_alert *ret_alert);
+
+size_t toc_pipeline_groups(const struct toc_pipeline *pipeline);
+/** @return 0 or -ENOENT */
+int toc_pipeline_group(const struct toc_pipeline *pipeline, size_t index, struct toc_group_report *ret_group);
+
+/** Counters since create. Borrowed, valid until destroy. */
+const struct toc_stats *toc_pipeline_stats(const struct toc_pipeline *pipeline);
+
+#endif

@@ -1,0 +1,67 @@
+/*
+ * From three components on the 100 Hz grid to what networks read: the
+ * picker's seven features per sample, and the estimator's motion steps, ten
+ * a second. Both are causal, in double precision, and independent of
+ * chunking; training reads them from this same code (models/cut_windows.c).
+ */
+#ifndef TOC_CORE_WINDOW_H
+#define TOC_CORE_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/filter.h"
+
+enum { TOC_E = 0, TOC_N = 1, TOC_Z = 2, TOC_COMPONENTS = 3 };
+
+/*
+ * Picker features (order of the row):
+ *   0..2  asinh(x_hp / slow)         x high-passed at 1 Hz, order 2; for E, N, Z
+ *   3..5  log10(fast / slow)         fast: 0.2 s exponential RMS; for E, N, Z
+ *   6     log10(rms 2 s / rms 30 s)  over the present components
+ * fast, slow and the last pair are of the 2-20 Hz band (order 2 each edge). slow: exponential RMS of 8 s, bias-corrected at the
+ * start, DELAYED by 1 s so that an onset does not normalise itself away. Gain drops out. A missing or dead component
+ * gives zeros. Feature values are clamped to +-12.
+ */
+#define TOC_FEATURES 7
+
+struct toc_features; /* state of one group; opaque, fixed size, no allocation after create */
+
+int toc_features_create(struct toc_features **ret_features); /* 0 or -ENOMEM */
+void toc_features_destroy(struct toc_features *features);
+/** After a gap or at the start: forget everything. */
+void toc_features_reset(struct toc_features *features);
+
+/** One grid sample. @param enz any linear unit, NAN for a missing component. @param ret_row one feature row */
+void toc_features_push(struct toc_features *features, const float enz[TOC_COMPONENTS], float ret_row[TOC_FEATURES]);
+
+/** 20 log10(fast / slow) of the vertical (or of the largest present component without it) now; NAN before 1 s. */
+float toc_features_snr_db(const struct toc_features *features);
+
+/*
+ * Motion: ground motion in SI from gain-corrected samples, one step per 0.1 s (ten grid samples, steps aligned to
+ * multiples of 0.1 s of absolute time). Velocity sensors: v = hp(x), a = diff, d = hp(integral). Accelerometers: a = hp(x),
+ * v = hp(integral a), d = hp(integral v). hp: causal Butterworth order 2, 0.075 Hz; e: d with 0.5 Hz order 2 in its place.
+ */
+#define TOC_STEP_SAMPLES 10
+
+struct toc_motion_step {
+    float pa_z, pv_z, pd_z, pe_z; /* largest absolute value within the step, vertical: m/s^2, m/s, m, m */
+    float pv_h, pd_h, pe_h;       /* horizontal vector length, largest within the step; 0 without horizontals */
+    float v2_z, v2_h;             /* mean square velocity within the step */
+    float clipped;                /* 1 when any sample of the step was marked clipped */
+};
+
+struct toc_motion;
+
+int toc_motion_create(struct toc_motion **ret_motion); /* 0 or -ENOMEM */
+void toc_motion_destroy(struct toc_motion *motion);
+/** @param acceleration the sensor measures acceleration (else velocity). Forgets everything. */
+void toc_motion_reset(struct toc_motion *motion, bool acceleration);
+
+/** One grid sample; `index` is the grid index. @param enz SI units, NAN missing. @return true when a step was completed
+ * and written; the first, partial step after a reset is not given. */
+bool toc_motion_push(struct toc_motion *motion, int64_t index, const float enz[TOC_COMPONENTS], bool clipped,
+                     struct toc_motion_step *ret_step);
+
+#endif
