@@ -16,6 +16,7 @@
 
 #include "core/decode.h"
 #include "core/settings.h"
+#include "core/shaking.h"
 #include "core/station.h"
 #include "core/stats.h"
 #include "core/travel.h"
@@ -24,13 +25,6 @@
 struct toc_model; /* core/model.h: const weights, shared */
 struct toc_pipeline;
 struct toc_batch;
-
-/** A place that wants to know what will shake it. */
-struct toc_target {
-    char name[TOC_NAME_SIZE];
-    double latitude_deg, longitude_deg;
-    double mmi_limit; /* its own limit, 1..10 */
-};
 
 /** What a pipeline is made from. Everything is copied or borrowed as said. */
 struct toc_pipeline_parts {
