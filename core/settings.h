@@ -13,7 +13,8 @@
 struct toc_stream_settings {
     double ring_s;        /* seconds kept per channel: 10..600 */
     double gap_hold_s;    /* how long to wait (feed clock) for late records before a gap is passed: 0..60 */
-    double align_wait_s;  /* how long to wait for a lagging component before going on without it: 0..60 */
+    double align_wait_s;  /* how long to wait for a lagging component before going on without it: 0..60.
+                             A quiet 512-byte record holds up to 7 s, so less than that tears components apart */
     double bridge_s;      /* gaps up to this are bridged by a straight line, longer ones reset: 0..1 */
     double future_s;      /* records starting later than now + this are refused: 0..3600 */
     double clip_counts;   /* |counts| at or above this is clipped: 1..1e10 */
@@ -70,7 +71,7 @@ struct toc_settings {
 
 #define TOC_SETTINGS_DEFAULT                                                                                     \
     {                                                                                                            \
-        .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 3, .bridge_s = 0.1, .future_s = 2,             \
+        .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 10, .bridge_s = 0.1, .future_s = 2,             \
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
         .picker = {.hop_s = 0.5, .p_threshold = 0.8, .s_threshold = 0.8, .dead_s = 1.0, .warmup_s = 10},         \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \

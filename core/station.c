@@ -141,7 +141,7 @@ static int read_number(const struct row *row, enum field f, int line, double min
 static int read_time(const struct row *row, enum field f, int line, toc_ns *ret_time, struct toc_parse_error *error)
 {
     *ret_time = TOC_NS_NONE;
-    if (f >= row->n || row->text[f][0] == '\0')
+    if ((int)f >= row->n || row->text[f][0] == '\0')
         return 0;
     if (toc_time_parse(row->text[f], ret_time) < 0)
         return refuse(error, line, row->column[f], "not a time:", row->text[f]);
