@@ -1,0 +1,54 @@
+#!/bin/sh
+# Who may include whom (core/README.md has the table). Reads the include lines and fails on the first wrong one. The
+# order inside core is the pipeline's: a stage never includes a later one.
+set -eu
+cd "${TOCSIN_SOURCE:-$(dirname "$0")/../..}"
+bad=0
+
+say() { printf '%s\n' "$*"; bad=1; }
+
+# file, allowed pattern for <...>, allowed pattern for "..."
+layer() {
+    angled=$(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*/\1/p' "$1")
+    quoted=$(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*/\1/p' "$1")
+    for h in $angled; do printf '%s\n' "$h" | grep -qE "^($2)$" || say "$1: must not include <$h>"; done
+    for h in $quoted; do printf '%s\n' "$h" | grep -qE "^($3)$" || say "$1: must not include \"$h\""; done
+}
+
+libc='assert|ctype|errno|float|inttypes|limits|math|stdalign|stdarg|stdbool|stddef|stdint|stdio|stdlib|string|strings'
+for f in core/*.[ch]; do
+    extra=
+    case $f in
+        core/decode.c) extra='|libmseed' ;;
+        core/nn.c) extra='|cblas|openblas_config' ;;
+        core/model.c) extra='|jansson' ;;
+    esac
+    layer "$f" "($libc$extra)\.h" 'core/[a-z0-9_]+\.h'
+done
+for f in daemon/*.[ch] daemon/cli/*.[ch]; do
+    case $(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*<([^>]+)>.*/\1/p' "$f") in
+        *libmseed.h*|*cblas.h*) say "$f: libmseed and cblas belong to core" ;;
+    esac
+    layer "$f" '.*' '(core|daemon)/([a-z0-9_]+/)?[a-z0-9_]+\.h'
+done
+layer models/cut_windows.c "($libc|dirent|sys/stat|unistd|fcntl)\.h" 'core/[a-z0-9_]+\.h'
+
+# A stage never includes a later one.
+order='types nstime settings stats geo travel station slink decode ring filter window group nn model picker classic
+       pparam estimator locate associator fusion shaking alert pipeline'
+rank() { n=0; for s in $order; do n=$((n + 1)); [ "$s" = "$1" ] && { echo $n; return; }; done; echo 0; }
+for f in core/*.[ch]; do
+    own=$(rank "$(basename "$f" | sed 's/\..*//')")
+    [ "$own" -gt 0 ] || say "$f: not in the order of stages (tests/house/includes.sh, core/README.md)"
+    for h in $(sed -nE 's/^[ \t]*#[ \t]*include[ \t]*"core\/([a-z0-9_]+)\.h".*/\1/p' "$f"); do
+        [ "$(rank "$h")" -le "$own" ] || case "$h" in nstime|settings|stats) ;; *) say "$f: includes the later stage core/$h.h" ;; esac
+    done
+done
+
+# No clock and no I/O in core.
+if grep -nE '\b(clock_gettime|gettimeofday|time|fopen|open|socket|read|write|printf|fprintf|syslog)\(' core/*.c |
+    grep -vE '^\S+:[0-9]+:\s*(\*|/\*|//)'; then
+    say "core: reads a clock, a file or a socket, or prints"
+fi
+[ $bad = 0 ] && echo "includes: $(ls core/*.[ch] | wc -l) core files in order"
+exit $bad
