@@ -33,7 +33,11 @@ void toc_travel_destroy(struct toc_travel *travel);
  * Never negative. Receiver at the surface (elevation is a station correction, elevation / surface velocity). */
 double toc_travel_s(const struct toc_travel *travel, enum toc_phase phase, double distance_km, double depth_km);
 
-/** Velocity of the top layer in km/s. */
+/** Velocity of the layer at the surface in km/s: the last whose top is not below 0 km. */
 double toc_travel_surface_kms(const struct toc_travel *travel, enum toc_phase phase);
+
+/** How far and how deep the table goes, as given at create. */
+double toc_travel_max_distance_km(const struct toc_travel *travel);
+double toc_travel_max_depth_km(const struct toc_travel *travel);
 
 #endif
