@@ -41,15 +41,16 @@ void toc_alert_machine_destroy(struct toc_alert_machine *machine);
 /**
  * Look at an event: call after every change and at least five times a second while it is open.
  *
- * Rules, first match wins:
+ * Rules; cancel goes before final, final before update, alert before tentative:
  *   alert      score >= alert_score, used sites >= min_sites, magnitude >= min_magnitude, age <= max_age_s
  *   tentative  score >= tentative_score and at least two sites, age <= max_age_s
- *   update     magnitude moved by update_magnitude, or epicentre by update_km, or magnitude sigma fell by a quarter,
- *              and update_every_s has passed since the last message
+ *   update     magnitude moved by update_magnitude, or epicentre by update_km, or magnitude sigma fell by a quarter, or
+ *              the magnitude became known or (no longer) a lower bound; and update_every_s has passed since the last
+ *              message
  *   cancel     score < cancel_score for 2 s, or used sites below min_sites (alert) or 2 (tentative) for 2 s
  *   final      age >= final_after_s of an alerted event
  *   expired    age > max_age_s of one that never was alerted (said only when a tentative was said)
- * Age is now - origin time.
+ * Age is now - origin time; below -5 s nothing is said (a clock is wrong). What was cancelled stays cancelled.
  *
  * @param ret_alert type, event, version, origin, magnitude.., score, terms, rule, reason, issued are set, n_stations and
  *                  n_targets are 0, both ledger times TOC_NS_NONE; untouched for TOC_ALERT_NONE

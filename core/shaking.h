@@ -28,13 +28,15 @@ struct toc_target {
 double toc_shaking_mmi(double magnitude, double hypocentral_km, double *ret_sigma);
 
 /** Peak acceleration (m/s^2) that goes with an intensity: Worden et al. (2012), BSSA 102, 204-221, inverted:
- * log10(PGA cm/s^2) = (MMI - 1.78) / 1.55 below MMI 4.22, (MMI + 1.60) / 3.70 above. */
+ * log10(PGA cm/s^2) = (MMI - 1.71) / 2.08 below MMI 2, (MMI - 1.78) / 1.55 below 4.22, (MMI + 1.60) / 3.70 above. */
 double toc_shaking_pga_ms2(double mmi);
-/** Peak velocity (m/s), same source: (MMI - 3.78) / 1.47 below 4.56, (MMI - 2.89) / 3.16 above, cm/s. */
+/** Peak velocity (m/s), same source: (MMI - 4.62) / 2.17 below 2, (MMI - 3.78) / 1.47 below 4.56,
+ * (MMI - 2.89) / 3.16 above, cm/s. */
 double toc_shaking_pgv_ms(double mmi);
 
 /**
- * One target of one event. mmi_sigma includes the magnitude's sigma by the slope of the relation, and the distance's;
+ * One target of one event. S of the first arrival table; blind_zone is set once S is there (seconds_left <= 0):
+ * no fixed radius. mmi_sigma includes the magnitude's sigma by the slope of the relation, and the distance's;
  * p_exceed is the normal tail above the target's limit. With an unknown magnitude (NAN) intensity 1, sigma 3 and
  * p_exceed 0 are given: arrival times are known before sizes.
  */
