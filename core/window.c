@@ -7,6 +7,7 @@
 #include "core/window.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -202,4 +203,178 @@ float toc_features_snr_db(const struct toc_features *features)
     if (!isnan(vertical) || features->component[TOC_Z].live)
         return vertical;
     return fmaxf(component_snr_db(&features->component[TOC_E]), component_snr_db(&features->component[TOC_N]));
+}
+
+#define MOTION_CORNER_HZ 0.075
+#define SHORT_PERIOD_CORNER_HZ 0.5
+
+/* Trapezoid rule, in units of seconds. */
+struct integral {
+    double sum, last;
+};
+
+/* One component's way from sensor to a, v, d, e. */
+struct motion_path {
+    bool known;
+    struct toc_filter input, velocity, displacement, short_period;
+    struct integral to_velocity, to_displacement;
+    double last_velocity;
+};
+
+struct motion_sample {
+    double a, v, d, e;
+};
+
+struct toc_motion {
+    bool acceleration;
+    struct motion_path blank;
+    struct motion_path path[TOC_COMPONENTS];
+    bool started, whole;   /* seen a sample; the step in hand was seen from its first one */
+    int64_t last_index;
+    bool clipped;
+    struct motion_sample peak_z, peak_h; /* h: squares of the vector length */
+    double sum_z, sum_h;                 /* of squared velocity */
+};
+
+static double integrate(struct integral *integral, double x)
+{
+    integral->sum += 0.5 * (x + integral->last) / TOC_MODEL_RATE_HZ;
+    integral->last = x;
+    return integral->sum;
+}
+
+int toc_motion_create(struct toc_motion **ret_motion)
+{
+    struct toc_motion *motion = calloc(1, sizeof(*motion));
+    struct motion_path *blank;
+
+    if (!motion)
+        return -ENOMEM;
+    blank = &motion->blank;
+    /* constant arguments, within every limit: these cannot fail */
+    (void)toc_filter_highpass(&blank->input, 2, MOTION_CORNER_HZ, TOC_MODEL_RATE_HZ);
+    (void)toc_filter_highpass(&blank->short_period, 2, SHORT_PERIOD_CORNER_HZ, TOC_MODEL_RATE_HZ);
+    blank->velocity = blank->displacement = blank->input;
+    toc_motion_reset(motion, false);
+    *ret_motion = motion;
+    return 0;
+}
+
+void toc_motion_destroy(struct toc_motion *motion)
+{
+    free(motion);
+}
+
+static void open_step(struct toc_motion *motion)
+{
+    motion->clipped = false;
+    motion->peak_z = motion->peak_h = (struct motion_sample){0};
+    motion->sum_z = motion->sum_h = 0.0;
+}
+
+void toc_motion_reset(struct toc_motion *motion, bool acceleration)
+{
+    motion->acceleration = acceleration;
+    motion->started = motion->whole = false;
+    for (int c = 0; c < TOC_COMPONENTS; c++)
+        motion->path[c] = motion->blank;
+    open_step(motion);
+}
+
+/* Only the input filter can meet an offset; behind it everything starts from rest. */
+static struct motion_sample path_push(struct motion_path *path, bool acceleration, double x)
+{
+    struct motion_sample m;
+    double input, displacement;
+
+    if (!path->known)
+        toc_filter_settle(&path->input, x);
+    path->known = true;
+    input = toc_filter_step(&path->input, x);
+    if (acceleration) {
+        m.a = input;
+        m.v = toc_filter_step(&path->velocity, integrate(&path->to_velocity, input));
+    } else {
+        m.v = input;
+        m.a = (m.v - path->last_velocity) * TOC_MODEL_RATE_HZ;
+        path->last_velocity = m.v;
+    }
+    displacement = integrate(&path->to_displacement, m.v);
+    m.d = toc_filter_step(&path->displacement, displacement);
+    m.e = toc_filter_step(&path->short_period, displacement);
+    return m;
+}
+
+/* A missing component is at rest, and new when it returns. */
+static struct motion_sample component_motion(struct toc_motion *motion, int c, float x)
+{
+    if (isfinite(x))
+        return path_push(&motion->path[c], motion->acceleration, x);
+    if (motion->path[c].known)
+        motion->path[c] = motion->blank;
+    return (struct motion_sample){0};
+}
+
+static void collect(struct toc_motion *motion, const float enz[TOC_COMPONENTS])
+{
+    struct motion_sample e = component_motion(motion, TOC_E, enz[TOC_E]);
+    struct motion_sample n = component_motion(motion, TOC_N, enz[TOC_N]);
+    struct motion_sample z = component_motion(motion, TOC_Z, enz[TOC_Z]);
+    struct motion_sample *peak = &motion->peak_z;
+    double v2_h = e.v * e.v + n.v * n.v;
+
+    peak->a = fmax(peak->a, fabs(z.a));
+    peak->v = fmax(peak->v, fabs(z.v));
+    peak->d = fmax(peak->d, fabs(z.d));
+    peak->e = fmax(peak->e, fabs(z.e));
+    motion->peak_h.v = fmax(motion->peak_h.v, v2_h);
+    motion->peak_h.d = fmax(motion->peak_h.d, e.d * e.d + n.d * n.d);
+    motion->peak_h.e = fmax(motion->peak_h.e, e.e * e.e + n.e * n.e);
+    motion->sum_z += z.v * z.v;
+    motion->sum_h += v2_h;
+}
+
+/* None of these is negative; absurd input must not become infinite. */
+static float bounded(double x)
+{
+    return (float)fmin(x, (double)FLT_MAX);
+}
+
+static struct toc_motion_step close_step(const struct toc_motion *motion)
+{
+    return (struct toc_motion_step){
+        .pa_z = bounded(motion->peak_z.a),
+        .pv_z = bounded(motion->peak_z.v),
+        .pd_z = bounded(motion->peak_z.d),
+        .pe_z = bounded(motion->peak_z.e),
+        .pv_h = bounded(sqrt(motion->peak_h.v)),
+        .pd_h = bounded(sqrt(motion->peak_h.d)),
+        .pe_h = bounded(sqrt(motion->peak_h.e)),
+        .v2_z = bounded(motion->sum_z / TOC_STEP_SAMPLES),
+        .v2_h = bounded(motion->sum_h / TOC_STEP_SAMPLES),
+        .clipped = motion->clipped ? 1.0f : 0.0f,
+    };
+}
+
+bool toc_motion_push(struct toc_motion *motion, int64_t index, const float enz[TOC_COMPONENTS], bool clipped,
+                     struct toc_motion_step *ret_step)
+{
+    int64_t place = index % TOC_STEP_SAMPLES;
+
+    if (place < 0)
+        place += TOC_STEP_SAMPLES;
+    if (motion->started && index - 1 != motion->last_index) /* a jump the caller did not announce */
+        toc_motion_reset(motion, motion->acceleration);
+    motion->started = true;
+    motion->last_index = index;
+    if (place == 0) {
+        motion->whole = true;
+        open_step(motion);
+    }
+    motion->clipped |= clipped;
+    collect(motion, enz);
+    if (!motion->whole || place != TOC_STEP_SAMPLES - 1)
+        return false;
+    *ret_step = close_step(motion);
+    return true;
 }

@@ -8,6 +8,9 @@
  *
  *   cut_windows features < in > out
  *       in: blocks of uint32 n, n rows of 3 float32 (E, N, Z; NaN = missing), 100 Hz; out: n rows of 7 float32 each
+ *   cut_windows motion < in > out
+ *       in: blocks of uint32 n, uint32 acceleration (0, 1), n rows of 3 float32 (SI units), n uint8 clipped;
+ *       out: uint32 n / 10, then so many struct toc_motion_step of 10 float32
  *
  * Little endian, every block with a fresh state, answered before the next is read.
  */
@@ -22,6 +25,8 @@
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "the pipe format is the memory of a little-endian machine"
 #endif
+
+_Static_assert(sizeof(struct toc_motion_step) == 10 * sizeof(float), "motion steps are written as they lie in memory");
 
 #define ROWS_MAX 10000000u
 #define PIECE_ROWS 4096u
@@ -49,6 +54,33 @@ static int read_count(unsigned long block, uint32_t *ret_n)
     return 1;
 }
 
+struct buffer {
+    uint8_t *bytes;
+    size_t size;
+};
+
+/* Grows with what really arrives, so that a lying row count costs nothing. */
+static int buffer_read(struct buffer *buffer, size_t wanted)
+{
+    for (size_t have = 0; have < wanted;) {
+        size_t piece;
+
+        if (buffer->size == have) {
+            size_t size = have ? 2 * have : PIPE_BUFFER;
+            uint8_t *bytes = realloc(buffer->bytes, size);
+
+            if (!bytes)
+                return -ENOMEM;
+            *buffer = (struct buffer){bytes, size};
+        }
+        piece = (wanted < buffer->size ? wanted : buffer->size) - have;
+        if (fread(buffer->bytes + have, 1, piece, stdin) != piece)
+            return -EIO;
+        have += piece;
+    }
+    return 0;
+}
+
 static int features_block(struct toc_features *features, uint32_t n, unsigned long block)
 {
     static float in[PIECE_ROWS][TOC_COMPONENTS], out[PIECE_ROWS][TOC_FEATURES];
@@ -66,6 +98,56 @@ static int features_block(struct toc_features *features, uint32_t n, unsigned lo
         done += piece;
     }
     return fflush(stdout) == 0 ? 0 : complain("cannot write", block);
+}
+
+static int steps_out(struct toc_motion *motion, const float *rows, const uint8_t *clipped, uint32_t n)
+{
+    uint32_t steps = n / TOC_STEP_SAMPLES; /* the block begins on a step */
+    struct toc_motion_step step;
+
+    if (fwrite(&steps, sizeof(steps), 1, stdout) != 1)
+        return -EIO;
+    for (uint32_t i = 0; i < n; i++)
+        if (toc_motion_push(motion, i, rows + (size_t)i * TOC_COMPONENTS, clipped[i] != 0, &step) &&
+            fwrite(&step, sizeof(step), 1, stdout) != 1)
+            return -EIO;
+    return fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+static int motion_block(struct toc_motion *motion, struct buffer *buffer, uint32_t n, unsigned long block)
+{
+    size_t row_bytes = (size_t)n * TOC_COMPONENTS * sizeof(float);
+    uint32_t acceleration;
+
+    if (fread(&acceleration, sizeof(acceleration), 1, stdin) != 1)
+        return complain("cut short in its head", block);
+    if (acceleration > 1)
+        return complain("acceleration is neither 0 nor 1", block);
+    if (buffer_read(buffer, row_bytes + n) < 0)
+        return complain("cut short in its rows, or no memory for them", block);
+    toc_motion_reset(motion, acceleration == 1);
+    if (steps_out(motion, (const float *)buffer->bytes, buffer->bytes + row_bytes, n) < 0)
+        return complain("cannot write", block);
+    return 0;
+}
+
+static int motion_mode(void)
+{
+    struct buffer buffer = {0};
+    struct toc_motion *motion;
+    uint32_t n;
+    int rc = toc_motion_create(&motion);
+
+    if (rc < 0)
+        return rc;
+    for (unsigned long block = 0; (rc = read_count(block, &n)) > 0; block++) {
+        rc = motion_block(motion, &buffer, n, block);
+        if (rc < 0)
+            break;
+    }
+    toc_motion_destroy(motion);
+    free(buffer.bytes);
+    return rc;
 }
 
 static int features_mode(void)
@@ -91,6 +173,8 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOFBF, PIPE_BUFFER);
     if (argc == 2 && strcmp(argv[1], "features") == 0)
         return features_mode() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-    fprintf(stderr, "usage: cut_windows features < in > out\n");
+    if (argc == 2 && strcmp(argv[1], "motion") == 0)
+        return motion_mode() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    fprintf(stderr, "usage: cut_windows features|motion < in > out\n");
     return 2;
 }
