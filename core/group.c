@@ -416,14 +416,16 @@ static bool next_row(struct toc_group *g, toc_ns now, struct toc_stats *stats, b
     return true;
 }
 
-uint32_t toc_group_pull(struct toc_group *g, toc_ns now, struct toc_row *ret_rows, uint32_t max, struct toc_stats *stats)
+uint32_t toc_group_pull(struct toc_group *g, toc_ns now, uint32_t block, struct toc_row *ret_rows, uint32_t max,
+                        struct toc_stats *stats)
 {
     uint32_t n = 0;
     for (int i = 0; i < TOC_COMPONENTS; i++)
         if (g->channel[i].ring)
             drain(g, &g->channel[i], now, stats);
     while (n < max && next_row(g, now, stats, n == 0, &ret_rows[n]))
-        n++;
+        if (ret_rows[n++].index % (block ? block : INT64_MAX) == block - INT64_C(1))
+            break;
     return n;
 }
 

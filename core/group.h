@@ -48,9 +48,10 @@ void toc_group_configure(struct toc_group *group, const struct toc_stream_settin
  * no epoch in the inventory at the chunk's time, or starts later than now + future_s: nothing was stored. */
 bool toc_group_push(struct toc_group *group, const struct toc_chunk *chunk, toc_ns now, struct toc_stats *stats);
 
-/** Rows that can be decided at `now`, oldest first, each once. @return number written, 0 when none is due. Stops early
- * before a restart row, so that a pull never holds one but in front. */
-uint32_t toc_group_pull(struct toc_group *group, toc_ns now, struct toc_row *ret_rows, uint32_t max,
+/** Rows that can be decided at `now`, oldest first, each once. Stops early before a restart row, so that a pull never
+ * holds one but in front, and behind a row that ends a block of `block` grid samples (0: no blocks).
+ * @return number written, 0 when none is due */
+uint32_t toc_group_pull(struct toc_group *group, toc_ns now, uint32_t block, struct toc_row *ret_rows, uint32_t max,
                         struct toc_stats *stats);
 
 const char *toc_group_sid(const struct toc_group *group);

@@ -1,0 +1,76 @@
+/*
+ * One station group listening: its rows become feature blocks for the
+ * picker network and motion steps for the estimator; frames that come back
+ * become picks; each P is followed for a while. Knows nothing of other
+ * groups. Blocks are cut by data time on an absolute grid, so what the
+ * network sees does not depend on packets.
+ *
+ *   push -> advance (true: a block is due) -> block_run (any thread) -> give -> picks, estimates
+ */
+#ifndef TOC_CORE_LISTEN_H
+#define TOC_CORE_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/group.h"
+#include "core/model.h"
+#include "core/settings.h"
+#include "core/types.h"
+
+struct toc_listener;
+
+/** Most picks of one block, and estimates of one block (two followed arrivals, steps of 0.1 s in a hop of 1 s). */
+#define TOC_LISTEN_PICKS_MAX 8
+#define TOC_LISTEN_ESTIMATES_MAX 24
+
+/** What a listener is made from. */
+struct toc_listener_parts {
+    const char *sid;                       /* of the group */
+    uint32_t group, site;                  /* its places in the registry, stamped on picks */
+    const struct toc_inventory *inventory; /* borrowed until destroy */
+    const struct toc_model *picker;        /* borrowed until destroy; NULL: the classical picker */
+    const struct toc_model *estimator;     /* borrowed until destroy; NULL: peaks alone */
+    const struct toc_settings *settings;   /* copied; hop_s and ring_s are used here only */
+};
+
+/** @return 0, -ENOENT (no channels), -EINVAL (a model of another shape), -ENOMEM. Nothing is allocated after. */
+int toc_listener_create(const struct toc_listener_parts *parts, struct toc_listener **ret_listener);
+void toc_listener_destroy(struct toc_listener *listener);
+void toc_listener_configure(struct toc_listener *listener, const struct toc_settings *settings);
+
+/** @return false: nothing stored, the channel has no metadata at that time or the start lies in the future */
+bool toc_listener_push(struct toc_listener *listener, const struct toc_chunk *chunk, toc_ns now,
+                       struct toc_stats *stats);
+
+/** Turn rows into features and steps until a block is full. @return true: a block is due, and the listener stands still
+ * until it was given back */
+bool toc_listener_advance(struct toc_listener *listener, toc_ns now, struct toc_stats *stats);
+
+/** Run the network on the due block. Pure: touches only this listener's block and stream, and the scratch. */
+void toc_listener_run(struct toc_listener *listener, struct toc_model_scratch *scratch);
+
+/** What a block said. */
+struct toc_listener_result {
+    uint32_t n_picks, n_estimates;
+    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
+    struct toc_estimate estimates[TOC_LISTEN_ESTIMATES_MAX]; /* each step of each followed arrival */
+};
+
+/**
+ * Take the frames of the due block.
+ *
+ * @param next_pick_id counter of the pipeline, raised for each pick
+ */
+void toc_listener_give(struct toc_listener *listener, uint64_t *next_pick_id, struct toc_listener_result *ret_result);
+
+/** Its one status at `now`. */
+enum toc_station_status toc_listener_status(const struct toc_listener *listener, toc_ns now);
+
+const struct toc_group *toc_listener_group(const struct toc_listener *listener);
+/** End of the last block that was given back, TOC_NS_NONE none: picks up to here are said. */
+toc_ns toc_listener_picked_until(const struct toc_listener *listener);
+/** `now` of its newest packet, TOC_NS_NONE none. */
+toc_ns toc_listener_arrived(const struct toc_listener *listener);
+
+#endif

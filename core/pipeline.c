@@ -1,0 +1,675 @@
+/*
+ * The hallway. Reads like the diagram in the header: push, work, source
+ * stages, pull. Holds the registry (channel -> listener -> site), the one
+ * batch, three bounded queues, and nothing that knows seismology.
+ */
+#include "core/pipeline.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/alert.h"
+#include "core/associator.h"
+#include "core/fusion.h"
+#include "core/geo.h"
+#include "core/listen.h"
+#include "core/locate.h"
+#include "core/model.h"
+
+#define BATCH_MAX 64u
+#define PICK_QUEUE 1024u
+#define ESTIMATE_QUEUE 1024u
+#define ALERT_QUEUE 32u
+#define ESTIMATES_KEPT 4096u /* the latest per pick, by pick id */
+#define UPDATE_NS (TOC_NS_PER_S / 10) /* an open event is thought over at least this often */
+#define LOCATE_NS TOC_NS_PER_S        /* ... and relocated, for the sites that stay silent */
+#define HOP_ROWS_MAX 100u
+
+/* Channel sid to listener; sorted for bsearch. */
+struct route {
+    char sid[TOC_SID_SIZE];
+    uint32_t listener;
+};
+
+/* What the operator asks of each listener. */
+struct heard {
+    uint64_t samples, gaps, picks;
+};
+
+/* What the pipeline keeps beside each event the associator owns. */
+struct watch {
+    uint64_t event;
+    toc_ns thought, located;
+    bool news; /* a pick joined since */
+};
+
+struct toc_batch {
+    struct toc_pipeline *owner;
+    uint32_t n;
+    struct toc_listener *listeners[BATCH_MAX]; /* borrowed from the pipeline until give */
+    uint32_t index[BATCH_MAX];
+    struct toc_model_scratch *scratch;         /* owned by the pipeline; NULL: classical */
+};
+
+struct toc_pipeline {
+    struct toc_settings settings;
+    const struct toc_travel *travel;
+    const struct toc_model *picker, *estimator;
+    struct toc_target targets[TOC_ALERT_TARGETS_MAX];
+    size_t n_targets;
+    struct toc_decoder *decoder;
+    struct toc_stats stats;
+    /* registry */
+    struct toc_listener **listeners; /* owned, n_listeners */
+    uint32_t n_listeners;
+    uint32_t *site_of;               /* owned, n_listeners */
+    struct heard *heard;             /* owned, n_listeners */
+    bool *due;                       /* owned, n_listeners: something may be ready */
+    uint32_t *work;                  /* owned, n_listeners: indices with due set, first in first out */
+    uint32_t work_first, work_n;
+    struct route *routes;            /* owned */
+    size_t n_routes;
+    struct toc_site *sites;          /* owned */
+    uint32_t n_sites;
+    /* the one batch */
+    struct toc_batch batch;
+    bool batch_out;
+    /* source */
+    struct toc_associator *associator;
+    struct toc_locator *locator;
+    struct toc_alert_machine *machine;
+    struct watch watches[TOC_ASSOCIATOR_EVENTS];
+    struct toc_estimate *estimates; /* owned, ESTIMATES_KEPT */
+    uint64_t next_pick_id;
+    toc_ns sample, arrival;         /* ledger: newest packet */
+    toc_ns ticked;                  /* `now` of the last tick that did the slow things */
+    toc_ns clock;                   /* newest `now` seen */
+    /* products */
+    struct toc_pick_report *picks;         /* owned rings */
+    struct toc_estimate_report *reports;
+    struct toc_alert *alerts;
+    uint32_t pick_first, pick_n, report_first, report_n, alert_first, alert_n;
+};
+
+static int say_why(char *why, size_t size, int error, const char *what)
+{
+    if (why && size)
+        snprintf(why, size, "%s", what);
+    return error;
+}
+
+/* ---- registry ---------------------------------------------------------------------------------------------- */
+
+static bool is_ground_motion(const char *sid)
+{
+    char component = toc_sid_component(sid);
+    size_t n = strlen(sid);
+    return strchr("ZNE123", component) && n > 4 && strchr("HLNPG", sid[n - 3]);
+}
+
+static int by_sid(const void *a, const void *b)
+{
+    return strcmp(((const struct route *)a)->sid, ((const struct route *)b)->sid);
+}
+
+/* Routes of all channels, once each, sorted: channels of a group stand together, so listeners are numbered by name. */
+static int list_channels(struct toc_pipeline *p, const struct toc_inventory *inventory)
+{
+    p->routes = calloc(inventory->n + 1, sizeof *p->routes);
+    if (!p->routes)
+        return -ENOMEM;
+    for (size_t i = 0; i < inventory->n; i++) {
+        const char *sid = inventory->channels[i].sid;
+        bool again = i > 0 && strcmp(sid, inventory->channels[i - 1].sid) == 0;
+        if (!again && is_ground_motion(sid))
+            memcpy(p->routes[p->n_routes++].sid, sid, TOC_SID_SIZE);
+    }
+    qsort(p->routes, p->n_routes, sizeof *p->routes, by_sid);
+    return 0;
+}
+
+static int allocate_registry(struct toc_pipeline *p)
+{
+    size_t n = p->n_routes + 1; /* never more listeners than channels */
+    p->listeners = calloc(n, sizeof *p->listeners);
+    p->site_of = calloc(n, sizeof *p->site_of);
+    p->heard = calloc(n, sizeof *p->heard);
+    p->due = calloc(n, sizeof *p->due);
+    p->work = calloc(n, sizeof *p->work);
+    p->sites = calloc(n, sizeof *p->sites);
+    return p->listeners && p->site_of && p->heard && p->due && p->work && p->sites ? 0 : -ENOMEM;
+}
+
+static uint32_t site_index(struct toc_pipeline *p, const char *name)
+{
+    /* channels are sorted, so a site's groups stand together: it is the last one, or new */
+    if (p->n_sites > 0 && strcmp(p->sites[p->n_sites - 1].name, name) == 0)
+        return p->n_sites - 1;
+    struct toc_site *site = &p->sites[p->n_sites];
+    memcpy(site->name, name, TOC_SID_SIZE);
+    site->picked_until = TOC_NS_NONE;
+    return p->n_sites++;
+}
+
+static int add_listener(struct toc_pipeline *p, const struct toc_inventory *inventory, const char *group)
+{
+    char name[TOC_SID_SIZE];
+    toc_sid_site(group, name);
+    uint32_t site = site_index(p, name);
+    struct toc_listener_parts parts = {.sid = group, .group = p->n_listeners, .site = site, .inventory = inventory,
+                                       .picker = p->picker, .estimator = p->estimator, .settings = &p->settings};
+    int r = toc_listener_create(&parts, &p->listeners[p->n_listeners]);
+    if (r < 0)
+        return r;
+    const struct toc_channel *place = toc_group_place(toc_listener_group(p->listeners[p->n_listeners]));
+    p->sites[site].latitude_deg = place->latitude_deg;
+    p->sites[site].longitude_deg = place->longitude_deg;
+    p->sites[site].elevation_km = isfinite(place->elevation_m) ? place->elevation_m / 1000 : 0;
+    p->site_of[p->n_listeners++] = site;
+    return 0;
+}
+
+static int build_registry(struct toc_pipeline *p, const struct toc_inventory *inventory)
+{
+    char group[TOC_SID_SIZE], last[TOC_SID_SIZE] = "";
+    int r = list_channels(p, inventory);
+    if (r == 0)
+        r = allocate_registry(p);
+    for (size_t i = 0; r == 0 && i < p->n_routes; i++) {
+        toc_sid_group(p->routes[i].sid, group);
+        if (strcmp(group, last) != 0)
+            r = add_listener(p, inventory, group);
+        memcpy(last, group, sizeof last);
+        p->routes[i].listener = p->n_listeners - 1;
+    }
+    return r;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------- */
+
+static int create_stages(struct toc_pipeline *p)
+{
+    uint32_t hop = (uint32_t)lround(p->settings.picker.hop_s * TOC_MODEL_RATE_HZ);
+    int r = toc_decoder_create(&p->decoder);
+    if (r == 0 && p->picker)
+        r = toc_model_scratch_create(p->picker, hop, &p->batch.scratch);
+    if (r == 0)
+        r = toc_associator_create(p->travel, p->n_sites ? p->n_sites : 1, &p->associator);
+    if (r == 0)
+        r = toc_locator_create(p->travel, &p->locator);
+    if (r == 0)
+        r = toc_alert_machine_create(2 * TOC_ASSOCIATOR_EVENTS, &p->machine);
+    if (r == 0)
+        toc_associator_configure(p->associator, &p->settings.associator);
+    return r;
+}
+
+static int create_queues(struct toc_pipeline *p)
+{
+    p->estimates = calloc(ESTIMATES_KEPT, sizeof *p->estimates);
+    p->picks = calloc(PICK_QUEUE, sizeof *p->picks);
+    p->reports = calloc(ESTIMATE_QUEUE, sizeof *p->reports);
+    p->alerts = calloc(ALERT_QUEUE, sizeof *p->alerts);
+    return p->estimates && p->picks && p->reports && p->alerts ? 0 : -ENOMEM;
+}
+
+static bool hop_fits(double hop_s)
+{
+    double frames = hop_s * 20;
+    return frames >= 1 && frames * 5 <= HOP_ROWS_MAX && fabs(frames - round(frames)) < 1e-6;
+}
+
+int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipeline **ret_pipeline, char *ret_why,
+                        size_t why_size)
+{
+    if (parts->n_targets > TOC_ALERT_TARGETS_MAX)
+        return say_why(ret_why, why_size, -EINVAL, "more than 64 targets");
+    if (!hop_fits(parts->settings.picker.hop_s))
+        return say_why(ret_why, why_size, -EINVAL, "picker.hop_s is not a multiple of 0.05 s in 0.05..1");
+    struct toc_pipeline *p = calloc(1, sizeof *p);
+    if (!p)
+        return say_why(ret_why, why_size, -ENOMEM, "out of memory");
+    p->settings = parts->settings;
+    p->travel = parts->travel;
+    p->picker = parts->picker;
+    p->estimator = parts->estimator;
+    p->next_pick_id = 1;
+    p->sample = p->arrival = p->ticked = TOC_NS_NONE;
+    p->batch.owner = p;
+    memcpy(p->targets, parts->targets, parts->n_targets * sizeof *p->targets);
+    p->n_targets = parts->n_targets;
+    int r = build_registry(p, parts->inventory);
+    if (r == 0)
+        r = create_stages(p);
+    if (r == 0)
+        r = create_queues(p);
+    if (r < 0) {
+        toc_pipeline_destroy(p);
+        return say_why(ret_why, why_size, r, r == -EINVAL ? "a model does not have the shape of its place" : "out of memory");
+    }
+    *ret_pipeline = p;
+    return 0;
+}
+
+void toc_pipeline_destroy(struct toc_pipeline *p)
+{
+    if (!p)
+        return;
+    for (uint32_t i = 0; p->listeners && i < p->n_listeners; i++)
+        toc_listener_destroy(p->listeners[i]);
+    toc_alert_machine_destroy(p->machine);
+    toc_locator_destroy(p->locator);
+    toc_associator_destroy(p->associator);
+    toc_model_scratch_destroy(p->batch.scratch);
+    toc_decoder_destroy(p->decoder);
+    free(p->listeners);
+    free(p->site_of);
+    free(p->heard);
+    free(p->due);
+    free(p->work);
+    free(p->routes);
+    free(p->sites);
+    free(p->estimates);
+    free(p->picks);
+    free(p->reports);
+    free(p->alerts);
+    free(p);
+}
+
+int toc_pipeline_reconfigure(struct toc_pipeline *p, const struct toc_settings *settings,
+                             const struct toc_target *targets, size_t n_targets, char *ret_why, size_t why_size)
+{
+    if (n_targets > TOC_ALERT_TARGETS_MAX)
+        return say_why(ret_why, why_size, -EINVAL, "more than 64 targets");
+    if (fabs(settings->picker.hop_s - p->settings.picker.hop_s) > 1e-9)
+        return say_why(ret_why, why_size, -EINVAL, "picker.hop_s changes at a restart only");
+    if (fabs(settings->stream.ring_s - p->settings.stream.ring_s) > 1e-9)
+        return say_why(ret_why, why_size, -EINVAL, "stream.ring_s changes at a restart only");
+    p->settings = *settings;
+    memcpy(p->targets, targets, n_targets * sizeof *targets);
+    p->n_targets = n_targets;
+    for (uint32_t i = 0; i < p->n_listeners; i++)
+        toc_listener_configure(p->listeners[i], settings);
+    toc_associator_configure(p->associator, &settings->associator);
+    return 0;
+}
+
+/* ---- in --------------------------------------------------------------------------------------------------- */
+
+static void mark_due(struct toc_pipeline *p, uint32_t listener)
+{
+    if (p->due[listener])
+        return;
+    p->due[listener] = true;
+    p->work[(p->work_first + p->work_n++) % p->n_listeners] = listener;
+}
+
+static bool hear(struct toc_pipeline *p, uint32_t listener, const struct toc_chunk *chunk, toc_ns now)
+{
+    uint64_t before = p->stats.samples;
+    bool stored = toc_listener_push(p->listeners[listener], chunk, now, &p->stats);
+    p->heard[listener].samples += p->stats.samples - before;
+    return stored;
+}
+
+void toc_pipeline_push(struct toc_pipeline *p, const struct toc_chunk *chunk, toc_ns now)
+{
+    struct route key;
+    memcpy(key.sid, chunk->sid, sizeof key.sid);
+    p->clock = now;
+    const struct route *route = p->n_routes ? bsearch(&key, p->routes, p->n_routes, sizeof key, by_sid) : NULL;
+    if (!route || !hear(p, route->listener, chunk, now)) {
+        p->stats.records_unknown++;
+        return;
+    }
+    p->sample = toc_group_newest(toc_listener_group(p->listeners[route->listener]));
+    p->arrival = now;
+    mark_due(p, route->listener);
+}
+
+enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *p, const uint8_t *record, size_t len, toc_ns now)
+{
+    struct toc_chunk chunk;
+    p->stats.records++;
+    enum toc_decode_verdict verdict = toc_decode_record(p->decoder, record, len, &chunk);
+    if (verdict == TOC_DECODE_OK)
+        toc_pipeline_push(p, &chunk, now);
+    else
+        p->stats.records_refused++;
+    return verdict;
+}
+
+/* ---- the seam --------------------------------------------------------------------------------------------- */
+
+struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *p, toc_ns now)
+{
+    struct toc_batch *b = &p->batch;
+    if (p->batch_out)
+        return NULL;
+    b->n = 0;
+    while (p->work_n > 0 && b->n < BATCH_MAX) {
+        uint32_t i = p->work[p->work_first];
+        p->work_first = (p->work_first + 1) % p->n_listeners;
+        p->work_n--;
+        p->due[i] = false;
+        uint64_t gaps = p->stats.gaps;
+        bool is_due = toc_listener_advance(p->listeners[i], now, &p->stats);
+        p->heard[i].gaps += p->stats.gaps - gaps;
+        if (!is_due)
+            continue;
+        b->listeners[b->n] = p->listeners[i];
+        b->index[b->n++] = i;
+    }
+    p->batch_out = b->n > 0;
+    return b->n ? b : NULL;
+}
+
+void toc_batch_run(struct toc_batch *b)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        toc_listener_run(b->listeners[i], b->scratch);
+}
+
+static void queue_pick(struct toc_pipeline *p, const struct toc_pick *pick)
+{
+    struct toc_pick_report *slot = &p->picks[(p->pick_first + p->pick_n) % PICK_QUEUE];
+    if (p->pick_n == PICK_QUEUE) {
+        p->pick_first = (p->pick_first + 1) % PICK_QUEUE;
+        p->stats.picks_dropped++;
+    } else {
+        p->pick_n++;
+    }
+    slot->pick = *pick;
+    snprintf(slot->sid, sizeof slot->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[pick->group])));
+}
+
+static bool is_published(const struct toc_pipeline *p, const struct toc_estimate *e)
+{
+    double every = p->settings.estimator.publish_s, after = (double)e->after_p_s;
+    return floor(after / every + 1e-6) > floor((after - 0.1) / every + 1e-6);
+}
+
+static void queue_estimate(struct toc_pipeline *p, const struct toc_estimate *e)
+{
+    if (!is_published(p, e))
+        return;
+    struct toc_estimate_report *slot = &p->reports[(p->report_first + p->report_n) % ESTIMATE_QUEUE];
+    if (p->report_n == ESTIMATE_QUEUE) {
+        p->report_first = (p->report_first + 1) % ESTIMATE_QUEUE;
+        p->stats.estimates_dropped++;
+    } else {
+        p->report_n++;
+    }
+    slot->estimate = *e;
+    snprintf(slot->sid, sizeof slot->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[e->group])));
+}
+
+/* ---- source ----------------------------------------------------------------------------------------------- */
+
+static struct watch *watch_of(struct toc_pipeline *p, uint64_t event)
+{
+    struct watch *empty = NULL;
+    for (size_t i = 0; i < TOC_ASSOCIATOR_EVENTS; i++) {
+        if (p->watches[i].event == event)
+            return &p->watches[i];
+        if (!empty && p->watches[i].event == 0)
+            empty = &p->watches[i];
+    }
+    if (empty)
+        *empty = (struct watch){.event = event, .thought = TOC_NS_NONE, .located = TOC_NS_NONE};
+    return empty;
+}
+
+static void refresh_site(struct toc_pipeline *p, uint32_t listener, toc_ns now)
+{
+    struct toc_site *site = &p->sites[p->site_of[listener]];
+    toc_ns until = toc_listener_picked_until(p->listeners[listener]);
+    if (until > site->picked_until)
+        site->picked_until = until;
+    site->usable = false;
+    for (uint32_t i = listener; i > 0 && p->site_of[i - 1] == p->site_of[listener]; i--)
+        listener = i - 1;
+    for (uint32_t i = listener; i < p->n_listeners && p->site_of[i] == p->site_of[listener]; i++) {
+        enum toc_station_status status = toc_listener_status(p->listeners[i], now);
+        site->usable |= status == TOC_STATION_OK || status == TOC_STATION_CLIPPED;
+    }
+}
+
+static void associate(struct toc_pipeline *p, const struct toc_pick *pick, toc_ns now)
+{
+    struct toc_event *event;
+    enum toc_assoc result = toc_associator_add(p->associator, pick, p->sites, p->n_sites, now, &event);
+    p->stats.picks_p += pick->phase == TOC_PHASE_P;
+    p->stats.picks_s += pick->phase == TOC_PHASE_S;
+    p->stats.events += result == TOC_ASSOC_OPENED;
+    p->stats.events_refused += result == TOC_ASSOC_FULL;
+    if (result != TOC_ASSOC_JOINED && result != TOC_ASSOC_OPENED)
+        return;
+    struct watch *w = watch_of(p, event->id);
+    if (w)
+        w->news = true;
+}
+
+static size_t estimates_of(const struct toc_pipeline *p, const struct toc_event *event, struct toc_estimate *ret)
+{
+    size_t n = 0;
+    for (uint16_t i = 0; i < event->n_picks; i++) {
+        const struct toc_pick *pick = &event->picks[i].pick;
+        const struct toc_estimate *e = &p->estimates[pick->id % ESTIMATES_KEPT];
+        if (pick->phase == TOC_PHASE_P && e->pick_id == pick->id)
+            ret[n++] = *e;
+    }
+    return n;
+}
+
+static const struct toc_station_magnitude *magnitude_of(const struct toc_event *event, uint32_t group)
+{
+    for (uint16_t i = 0; i < event->n_magnitudes; i++)
+        if (event->magnitudes[i].group == group)
+            return &event->magnitudes[i];
+    return NULL;
+}
+
+/* One line for each used or refused station of the event: the one reason. */
+static void describe_station(const struct toc_pipeline *p, const struct toc_event *event,
+                             const struct toc_event_pick *ep, struct toc_alert_station *ret)
+{
+    const struct toc_station_magnitude *m = magnitude_of(event, ep->pick.group);
+    ret->group = ep->pick.group;
+    snprintf(ret->sid, sizeof ret->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[ep->pick.group])));
+    ret->used = ep->used;
+    ret->weight = m ? m->weight : 0;
+    ret->reason = !ep->used ? "arrival does not fit the origin"
+                  : !m      ? "time only: no gain or too little signal"
+                  : m->saturated ? "time; size is a lower bound: clipped or window too short"
+                                 : "time and size";
+}
+
+static void fill_stations(const struct toc_pipeline *p, const struct toc_event *event, struct toc_alert *alert)
+{
+    alert->n_stations = 0;
+    for (uint16_t i = 0; i < event->n_picks && alert->n_stations < TOC_ALERT_STATIONS_MAX; i++)
+        if (event->picks[i].pick.phase == TOC_PHASE_P)
+            describe_station(p, event, &event->picks[i], &alert->stations[alert->n_stations++]);
+}
+
+static void speak(struct toc_pipeline *p, const struct toc_event *event, toc_ns now)
+{
+    if (p->alert_n == ALERT_QUEUE)
+        return; /* asked again at the next step: the machine is not stepped, so nothing is lost */
+    struct toc_alert *alert = &p->alerts[(p->alert_first + p->alert_n) % ALERT_QUEUE];
+    if (toc_alert_step(p->machine, &p->settings.alert, event, now, alert) != TOC_ALERT_SAY)
+        return;
+    fill_stations(p, event, alert);
+    alert->n_targets = (uint16_t)p->n_targets;
+    for (size_t i = 0; i < p->n_targets; i++)
+        toc_shaking_target(p->travel, &p->targets[i], event, now, &alert->targets[i]);
+    alert->ledger_sample = p->sample;
+    alert->ledger_arrival = p->arrival;
+    p->alert_n++;
+    p->stats.alerts++;
+}
+
+static void think_over(struct toc_pipeline *p, struct toc_event *event, struct watch *w, toc_ns now)
+{
+    struct toc_estimate estimates[TOC_EVENT_PICKS_MAX];
+    if (w->news || w->located == TOC_NS_NONE || now - w->located >= LOCATE_NS) {
+        toc_locate_update(p->locator, event, p->sites, p->n_sites, now);
+        w->located = now;
+    }
+    size_t n = estimates_of(p, event, estimates);
+    toc_fusion_update(&p->settings.fusion, event, estimates, n, p->sites, p->n_sites, now);
+    w->thought = now;
+    w->news = false;
+    speak(p, event, now);
+}
+
+/* Events that are over leave both houses. */
+static void close_over(struct toc_pipeline *p)
+{
+    for (size_t i = toc_associator_count(p->associator); i-- > 0;) {
+        uint64_t id = toc_associator_event(p->associator, i)->id;
+        if (!toc_alert_over(p->machine, id))
+            continue;
+        toc_associator_close(p->associator, id);
+        toc_alert_forget(p->machine, id);
+    }
+}
+
+static bool is_open(struct toc_pipeline *p, uint64_t id)
+{
+    for (size_t i = 0; i < toc_associator_count(p->associator); i++)
+        if (toc_associator_event(p->associator, i)->id == id)
+            return true;
+    return false;
+}
+
+static void forget_closed(struct toc_pipeline *p)
+{
+    for (size_t i = 0; i < TOC_ASSOCIATOR_EVENTS; i++)
+        if (p->watches[i].event && !is_open(p, p->watches[i].event)) {
+            toc_alert_forget(p->machine, p->watches[i].event);
+            p->watches[i].event = 0;
+        }
+}
+
+static void update_events(struct toc_pipeline *p, toc_ns now)
+{
+    for (size_t i = 0; i < toc_associator_count(p->associator); i++) {
+        struct toc_event *event = toc_associator_event(p->associator, i);
+        struct watch *w = watch_of(p, event->id);
+        if (w && (w->news || w->thought == TOC_NS_NONE || now - w->thought >= UPDATE_NS))
+            think_over(p, event, w, now);
+    }
+    close_over(p);
+    forget_closed(p);
+}
+
+void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns now)
+{
+    struct toc_listener_result result;
+    for (uint32_t i = 0; i < b->n; i++) {
+        toc_listener_give(b->listeners[i], &p->next_pick_id, &result);
+        refresh_site(p, b->index[i], now);
+        p->stats.windows++;
+        for (uint32_t k = 0; k < result.n_picks; k++) {
+            p->heard[b->index[i]].picks++;
+            queue_pick(p, &result.picks[k]);
+            associate(p, &result.picks[k], now);
+        }
+        for (uint32_t k = 0; k < result.n_estimates; k++) {
+            p->estimates[result.estimates[k].pick_id % ESTIMATES_KEPT] = result.estimates[k];
+            p->stats.estimates++;
+            queue_estimate(p, &result.estimates[k]);
+        }
+        mark_due(p, b->index[i]);
+    }
+    p->batch_out = false;
+    update_events(p, now);
+}
+
+void toc_pipeline_work(struct toc_pipeline *p, toc_ns now)
+{
+    for (struct toc_batch *b; (b = toc_pipeline_take_batch(p, now));) {
+        toc_batch_run(b);
+        toc_pipeline_give_batch(p, b, now);
+    }
+}
+
+void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
+{
+    p->clock = now;
+    for (uint32_t i = 0; i < p->n_listeners; i++) {
+        mark_due(p, i); /* waits may have ended */
+        if (p->ticked == TOC_NS_NONE || now - p->ticked >= TOC_NS_PER_S)
+            refresh_site(p, i, now);
+    }
+    if (p->ticked == TOC_NS_NONE || now - p->ticked >= TOC_NS_PER_S) {
+        p->stats.picks_unassociated += toc_associator_tick(p->associator, p->sites, p->n_sites, now);
+        p->ticked = now;
+    }
+    update_events(p, now);
+}
+
+/* ---- out -------------------------------------------------------------------------------------------------- */
+
+bool toc_pipeline_next_pick(struct toc_pipeline *p, struct toc_pick_report *ret_pick)
+{
+    if (p->pick_n == 0)
+        return false;
+    *ret_pick = p->picks[p->pick_first];
+    p->pick_first = (p->pick_first + 1) % PICK_QUEUE;
+    p->pick_n--;
+    return true;
+}
+
+bool toc_pipeline_next_estimate(struct toc_pipeline *p, struct toc_estimate_report *ret_estimate)
+{
+    if (p->report_n == 0)
+        return false;
+    *ret_estimate = p->reports[p->report_first];
+    p->report_first = (p->report_first + 1) % ESTIMATE_QUEUE;
+    p->report_n--;
+    return true;
+}
+
+bool toc_pipeline_next_alert(struct toc_pipeline *p, struct toc_alert *ret_alert)
+{
+    if (p->alert_n == 0)
+        return false;
+    *ret_alert = p->alerts[p->alert_first];
+    p->alert_first = (p->alert_first + 1) % ALERT_QUEUE;
+    p->alert_n--;
+    return true;
+}
+
+size_t toc_pipeline_groups(const struct toc_pipeline *p)
+{
+    return p->n_listeners;
+}
+
+int toc_pipeline_group(const struct toc_pipeline *p, size_t index, struct toc_group_report *ret_group)
+{
+    if (index >= p->n_listeners)
+        return -ENOENT;
+    const struct toc_listener *l = p->listeners[index];
+    const struct toc_channel *place = toc_group_place(toc_listener_group(l));
+    *ret_group = (struct toc_group_report){.status = toc_listener_status(l, p->clock),
+                                           .latitude_deg = place->latitude_deg,
+                                           .longitude_deg = place->longitude_deg,
+                                           .newest = toc_group_newest(toc_listener_group(l)),
+                                           .arrived = toc_listener_arrived(l),
+                                           .samples = p->heard[index].samples,
+                                           .gaps = p->heard[index].gaps,
+                                           .picks = p->heard[index].picks};
+    snprintf(ret_group->sid, sizeof ret_group->sid, "%s", toc_group_sid(toc_listener_group(l)));
+    return 0;
+}
+
+const struct toc_stats *toc_pipeline_stats(const struct toc_pipeline *p)
+{
+    return &p->stats;
+}
