@@ -1,0 +1,87 @@
+/*
+ * One earthquake seen by one station: an omega-square source (Brune 1970)
+ * whose moment grows with time, P and S waves by the stochastic idea of
+ * Boore (2003, Pure Appl. Geophys. 160, 635-676), ground velocity E, N, Z out.
+ * A point source: no directivity, no surface waves, no static offset, no
+ * near-field term, no basin. Everything is causal: before the onset there is nothing.
+ *
+ * How a phase is made. The excitation is the moment rate (smooth, its sum is
+ * 1) plus white noise in a window whose power sums to 1, high-passed where
+ * the smooth part takes over: together |spectrum| = 1 at all frequencies.
+ * Two poles at the corner make it omega-square; path attenuation is a
+ * minimum-phase filter. The moment rate of every rupture starts as the same t^2,
+ * whatever it will become: the first second does not know the final size.
+ */
+#ifndef TOC_SIM_QUAKE_H
+#define TOC_SIM_QUAKE_H
+
+#include <stddef.h>
+
+#include "tests/sim/random.h"
+
+#define TOC_QUAKE_LOBES_MAX 6
+
+/** Part of a rupture: share of the moment, from start_s on for duration_s. */
+struct toc_quake_lobe {
+    double start_s, duration_s, share;
+};
+
+struct toc_quake {
+    double magnitude;
+    double moment_nm;      /* log10 M0 = 1.5 M + 9.1 (Hanks and Kanamori 1979, in N m) */
+    double stress_drop_pa;
+    double corner_hz;      /* of S: 0.4906 beta (stress / M0)^(1/3), SI (Brune 1970); P: 1.2 times that */
+    double duration_s;
+    double strike_rad, dip_rad, rake_rad;
+    int n_lobes;
+    struct toc_quake_lobe lobes[TOC_QUAKE_LOBES_MAX];
+};
+
+/** What lies between source and station. */
+struct toc_quake_path {
+    double epicentral_km, depth_km;
+    double azimuth_rad;         /* source to station, clockwise from north */
+    double p_s, s_s;            /* travel times */
+    double incidence_rad;       /* at the surface, from the vertical */
+    double q0, q_exponent;      /* Q of S at 1 Hz and its exponent; P has 1.5 times that. q0 INFINITY: no loss */
+    double kappa_s;             /* of S; P has 0.6 times that */
+    double site_p, site_s;      /* amplification by the ground near the station, well above 1 Hz (none well below) */
+    uint64_t seed;              /* of everything random in the waves */
+};
+
+/** A random double couple of this size; stress drop lognormal around 5 MPa, 0.3 in log10. */
+void toc_quake_draw(struct toc_random *random, double magnitude, struct toc_quake *ret_quake);
+
+/** Random properties of a path; geometry, times and seed are left to the caller. */
+void toc_quake_path_draw(struct toc_random *random, struct toc_quake_path *ret_path);
+
+/** Radiation pattern of a far-field phase (Aki and Richards 2002, eq. 4.89-4.91). takeoff from straight down. */
+struct toc_quake_radiation {
+    double p, sv, sh;
+};
+void toc_quake_radiation(const struct toc_quake *quake, double azimuth_rad, double takeoff_rad,
+                         struct toc_quake_radiation *ret_radiation);
+
+/** Geometric spreading in 1/m at t seconds after the onset: 1/R to 70 km, then R^-1/2. R is stretched by the part of
+ * the fault that has broken so far, at most by the finite-fault length 10^(-0.405 + 0.235 M) km of Yenier and Atkinson (2015). */
+double toc_quake_spreading(const struct toc_quake *quake, double hypocentral_km, double t_s);
+
+/** How long the station sees it: seconds from the P onset until the coda is spent. */
+double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_path *path);
+
+struct toc_synth; /* work space for one sampling rate and length */
+
+/** @param max_samples samples of one call at most, 1..2^22. @return 0, -EINVAL, -ENOMEM */
+int toc_synth_create(double rate_hz, size_t max_samples, struct toc_synth **ret_synth);
+void toc_synth_destroy(struct toc_synth *synth);
+
+/**
+ * Add the ground velocity (m/s) of one quake to three arrays of n samples, E, N, Z.
+ *
+ * @param p_onset_s  time of the P onset after sample 0; may be negative or past the end
+ * @param n          <= max_samples
+ */
+void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_path *path,
+                   double p_onset_s, float *const enz[3], size_t n);
+
+#endif
