@@ -1,0 +1,226 @@
+"""Training crops: a piece of a stream, made harder, with its targets.
+
+Everything happens on raw counts, before the features, so that the network
+sees what the runtime would compute from such a signal. Each crop is WARM
+samples to settle the features (or none: cold start) and LENGTH samples that
+the network gets. Targets follow the runtime's outputs (see targets()).
+"""
+import numpy as np
+from scipy.signal import butter, sosfilt, sosfilt_zi
+
+RATE = 100
+LENGTH = 2400
+WARM = 1200
+STRIDE = 5
+FRAMES = LENGTH // STRIDE
+UNSCORED_S = 4.0
+RECENT_S, FORGET_S = 2.0, 4.0
+BAND = butter(2, [2, 20], "bandpass", fs=RATE, output="sos")
+IGNORE = -1
+
+
+class Crop:
+    """rows [n, 3] with n = warm + LENGTH; onsets and unknown spans in samples of rows; warm in samples."""
+
+    def __init__(self, rows, live, warm, p, s, unknown):
+        self.rows, self.live, self.warm = rows, live, warm
+        self.p, self.s, self.unknown = p, s, unknown
+
+
+def cut(stream, start, warm, stretch):
+    """LENGTH + warm output samples that begin at `start` (in the stream's samples), time-stretched by `stretch`."""
+    n = warm + LENGTH
+    a, m = int(start), int(np.ceil(n * stretch)) + 2
+    if a < 0 or a + m > len(stream.rows):
+        return None
+    x = stream.rows[a:a + m]
+    if stretch != 1:
+        at = np.arange(n) * stretch
+        i = at.astype(int)
+        w = (at - i)[:, None].astype(np.float32)
+        x = x[i] * (1 - w) + x[i + 1] * w
+    else:
+        x = x[:n]
+    scale = lambda marks: [(m - a) / stretch for m in marks if a - 400 <= m < a + n * stretch]
+    spans = [((u - a) / stretch, (v - a) / stretch) for u, v in stream.unknown if v > a and u < a + n * stretch]
+    return Crop(x.astype(np.float32, copy=True), stream.live.copy(), warm, scale(stream.p), scale(stream.s), spans)
+
+
+def band_level(rows, live):
+    x = rows[:, live].astype(np.float64)
+    return float(np.sqrt(np.mean(sosfilt(BAND, x - x[:1], axis=0)[60:] ** 2))) if live.any() and len(x) > 120 else 0.0
+
+
+def add_noise(crop, other, rng):
+    """Mix `other` in at 0.15..8 times the level before the first onset; arrivals it buries become unknown."""
+    first = int(min(crop.p + crop.s + [len(crop.rows)]))
+    quiet = crop.rows[:max(first - 20, 200)]
+    base, extra = band_level(quiet, crop.live), band_level(other.rows, other.live)
+    if base <= 0 or extra <= 0:
+        return
+    both = crop.live & other.live
+    if not both.any():
+        return
+    ratio = np.exp(rng.uniform(np.log(0.15), np.log(8.0)))
+    noise = np.where(both, (other.rows - other.rows.mean(0)) * (ratio * base / extra), 0)
+    total = base * np.sqrt(1 + ratio * ratio)
+    for marks in (crop.p, crop.s):
+        for m in list(marks):
+            i = int(m)
+            if i < 0 or i + 60 > len(crop.rows):
+                continue
+            piece = crop.rows[max(i - 150, 0):i + 150]
+            before = noise[max(i - 150, 0):i + 1]
+            if len(piece) < 200 or len(before) < 60:
+                continue
+            y = sosfilt(BAND, (piece - piece[:1])[:, crop.live].astype(np.float64), axis=0)
+            signal = np.sqrt(np.mean(y[-150:] ** 2))
+            local = max(total, float(np.sqrt(np.mean(sosfilt(BAND, before[:, crop.live], axis=0) ** 2))))
+            if signal / local < 1.1:
+                marks.remove(m)
+                crop.unknown.append((m - 60, m + 500))
+    crop.rows = (crop.rows + noise).astype(np.float32)
+    crop.p += [m for m in other.p]
+    crop.s += [m for m in other.s]
+    crop.unknown += other.unknown
+
+
+def low_pass(crop, rng):
+    corner = np.exp(rng.uniform(np.log(10), np.log(40)))
+    sos = butter(int(rng.choice([1, 2])) * 2, corner, fs=RATE, output="sos")
+    zi = sosfilt_zi(sos)[:, :, None] * crop.rows[0].astype(np.float64)
+    crop.rows = sosfilt(sos, crop.rows.astype(np.float64), axis=0, zi=zi)[0].astype(np.float32)
+
+
+def noise_rms(crop):
+    quiet = crop.rows[:max(int(min(crop.p + crop.s + [len(crop.rows)])) - 20, 200)]
+    return np.maximum(np.std(quiet - quiet.mean(0), axis=0), 1e-9)
+
+
+def some_components(crop, rng):
+    which = np.flatnonzero(crop.live)
+    if len(which) > 1 and rng.random() < 0.6:
+        which = rng.choice(which, 1)
+    return which
+
+
+def spikes(crop, rng):
+    rms, n = noise_rms(crop), len(crop.rows)
+    for _ in range(rng.integers(1, 4)):
+        i, width = rng.integers(0, n - 5), rng.integers(1, 4)
+        for c in some_components(crop, rng):
+            crop.rows[i:i + width, c] += rng.choice([-1, 1]) * rms[c] * np.exp(rng.uniform(np.log(8), np.log(300)))
+
+
+def step(crop, rng):
+    rms, i = noise_rms(crop), rng.integers(0, len(crop.rows) - 100)
+    tail = np.ones(len(crop.rows) - i)
+    if rng.random() < 0.4:
+        tail = np.exp(-np.arange(len(tail)) / (RATE * np.exp(rng.uniform(np.log(0.3), np.log(30)))))
+    if rng.random() < 0.35:
+        tail[int(rng.uniform(0.2, 3) * RATE):] = 0  # a square pulse
+    for c in some_components(crop, rng):
+        crop.rows[i:, c] += tail * rng.choice([-1, 1]) * rms[c] * np.exp(rng.uniform(np.log(5), np.log(500)))
+
+
+def ring(crop, rng):
+    """A calibration pulse: a sine burst or a damped ring on one or all components."""
+    rms, n = noise_rms(crop), int(np.exp(rng.uniform(np.log(0.3), np.log(8))) * RATE)
+    i = rng.integers(0, len(crop.rows) - 50)
+    n = min(n, len(crop.rows) - i)
+    t, f = np.arange(n) / RATE, np.exp(rng.uniform(np.log(0.5), np.log(25)))
+    y = np.sin(2 * np.pi * f * t) * (np.exp(-t * rng.uniform(0.2, 4)) if rng.random() < 0.5 else 1)
+    for c in some_components(crop, rng):
+        crop.rows[i:i + n, c] += y * rms[c] * np.exp(rng.uniform(np.log(5), np.log(200)))
+
+
+def hum(crop, rng):
+    f = rng.uniform(1, 45)
+    y = np.sin(2 * np.pi * f * np.arange(len(crop.rows)) / RATE + rng.uniform(0, 6.28))
+    crop.rows += (y[:, None] * noise_rms(crop) * crop.live * np.exp(rng.uniform(np.log(0.2), np.log(3)))).astype(np.float32)
+
+
+def gain_step(crop, rng):
+    """The digitiser's range changes: everything after is larger or smaller, offset included."""
+    i = rng.integers(0, len(crop.rows) - 100)
+    crop.rows[i:] *= np.float32(np.exp(rng.uniform(np.log(0.1), np.log(10))))
+    crop.unknown += [(i - 10, i + 300)] if any(i - 50 < m < i + 300 for m in crop.p + crop.s) else []
+
+
+def dropout(crop, rng):
+    """One or all components stuck for a while (short gaps are bridged by the runtime, long ones restart it)."""
+    i, n = rng.integers(0, len(crop.rows) - 100), int(np.exp(rng.uniform(np.log(0.05), np.log(3))) * RATE)
+    kind = rng.integers(3)
+    n = min(n, len(crop.rows) - i - 1)
+    for c in some_components(crop, rng):
+        a, b = crop.rows[i, c], crop.rows[i + n, c]
+        crop.rows[i:i + n, c] = 0 if kind == 0 else a if kind == 1 else np.linspace(a, b, n)
+    crop.unknown += [(i - 10, i + n + 250)] if any(i - 50 < m < i + n + 100 for m in crop.p + crop.s) else []
+
+
+def clip(crop, rng):
+    level = np.abs(crop.rows - np.median(crop.rows, axis=0)).max() * rng.uniform(0.05, 0.6)
+    rms = noise_rms(crop).max()
+    if level > 6 * rms:
+        crop.rows = np.clip(crop.rows, -level, level).astype(np.float32)
+
+
+def coarse(crop, rng):
+    step_size = float(noise_rms(crop)[crop.live].mean()) * np.exp(rng.uniform(np.log(0.3), np.log(4)))
+    crop.rows = (np.round(crop.rows / step_size) * step_size).astype(np.float32)
+
+
+def drop_components(crop, rng):
+    u, left = rng.random(), crop.live.copy()
+    if u < 0.14:
+        left &= np.array([False, False, True])
+    elif u < 0.20:
+        left[rng.integers(3)] = False
+    if left.any():
+        crop.live = left
+
+
+def geometry(crop, rng):
+    crop.rows *= rng.choice([-1, 1], 3).astype(np.float32)
+    if rng.random() < 0.5:
+        crop.rows[:, :2] = crop.rows[:, 1::-1].copy()
+        crop.live[:2] = crop.live[1::-1].copy()
+    elif crop.live.all() and rng.random() < 0.5:
+        a = rng.uniform(0, 2 * np.pi)
+        e, n = crop.rows[:, 0].copy(), crop.rows[:, 1].copy()
+        crop.rows[:, 0], crop.rows[:, 1] = np.cos(a) * e + np.sin(a) * n, np.cos(a) * n - np.sin(a) * e
+
+
+def spoil(crop, rng, mix=None):
+    """All of it in the order of nature: ground, sensor, digitiser, wire."""
+    if mix is not None:
+        add_noise(crop, mix, rng)
+    drop_components(crop, rng)
+    if rng.random() < 0.22:
+        low_pass(crop, rng)
+    for chance, work in ((0.05, hum), (0.06, ring), (0.08, step), (0.12, spikes), (0.04, gain_step), (0.06, dropout),
+                         (0.10, coarse), (0.04, clip)):
+        if rng.random() < chance:
+            work(crop, rng)
+    geometry(crop, rng)
+    crop.rows[:, ~crop.live] = np.nan  # what the runtime says of an absent component
+
+
+def targets(p, s, unknown, warm, frames=FRAMES, unscored_s=UNSCORED_S):
+    """Per frame j (which sees samples < 5 (j + 1)): class 0 noise, 1 P, 2 S, -1 not scored; ages of the last P and S."""
+    now = (np.arange(frames) + 1) * STRIDE / RATE
+    kind = np.zeros(frames, np.int8)
+    age = np.full((2, frames), np.nan, np.float32)
+    for u, v in unknown:
+        kind[(now > (u - warm) / RATE) & (now <= (v - warm) / RATE)] = IGNORE
+    both = sorted([((m - warm) / RATE, 1) for m in p] + [((m - warm) / RATE, 2) for m in s])
+    for at, _ in both:
+        kind[(now > at + RECENT_S) & (now <= at + FORGET_S)] = IGNORE
+    for at, phase in both:
+        on = (now > at) & (now <= at + RECENT_S)
+        kind[on] = phase
+        age[:, on] = np.nan
+        age[phase - 1, on] = now[on] - at
+    kind[now <= unscored_s] = IGNORE
+    age[:, kind == IGNORE] = np.nan
+    return kind, age

@@ -1,0 +1,274 @@
+"""Picks of a trained network, and of two classical baselines, on streams kept aside; recall by delay, false picks per hour.
+
+A pick counts with the time it had when it was emitted. Recall R(t) by d: the
+share of labelled onsets with a pick emitted no later than d seconds after the
+onset and no further than t from it. False picks: those in noise streams,
+away from spans nobody can vouch for. Nothing here changes weights or chooses
+thresholds on the streams it reports on (see thresholds()).
+"""
+import os
+import sys
+
+import numpy as np
+import torch
+from scipy.signal import butter, lfilter, sosfilt
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import pool as pool_module  # noqa: E402
+
+RATE, STRIDE = 100, 5
+DEAD_S, WARMUP_S = 1.0, 10.0
+DELAYS = (0.3, 0.5, 1.0, 2.0, 4.0)
+TOLERANCES = (0.1, 0.3, 0.5)
+LEAD_S = 30.0
+
+
+# ---- the network ------------------------------------------------------------------------------------------------------
+
+def masked(stream):
+    rows = stream.rows.astype(np.float32, copy=True)
+    rows[:, ~stream.live] = np.nan
+    return rows
+
+
+@torch.no_grad()
+def outputs(net, features, rows, piece=60000):
+    """Raw outputs [frames, 7] of the stream."""
+    x = features(rows)
+    n = len(x) // STRIDE * STRIDE
+    lap, out = 2000, []
+    for a in range(0, n, piece):
+        lo = max(a - lap, 0)
+        y = net(torch.from_numpy(x[lo:min(a + piece, n)].T[None].copy()))[0].T.numpy()
+        out.append(y[(a - lo) // STRIDE:])
+    return np.concatenate(out)
+
+
+def probabilities(raw):
+    e = np.exp(raw[:, :3] - raw[:, :3].max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def emit(prob, age, threshold, warmup_s=WARMUP_S):
+    """Picks [(emitted s, pick s, probability)]: at or above the threshold, 1 s apart in emission and in time."""
+    out, last_out, last_pick = [], -9e9, -9e9
+    for j in np.flatnonzero(prob >= threshold):
+        now = (j + 1) * STRIDE / RATE
+        at = now - float(np.clip(age[j], 0, 4))
+        if now < warmup_s or now - last_out < DEAD_S or abs(at - last_pick) < DEAD_S:
+            continue
+        out.append((now, at, float(prob[j])))
+        last_out, last_pick = now, at
+    return out
+
+
+# ---- baselines --------------------------------------------------------------------------------------------------------
+
+BAND4 = butter(4, [2, 20], "bandpass", fs=RATE, output="sos")
+
+
+def aic(x):
+    """Index of the least Akaike criterion of two white segments."""
+    n = len(x)
+    k = np.arange(8, n - 8)
+    c1, c2 = np.cumsum(x), np.cumsum(x * x)
+    left = c2[k - 1] / k - (c1[k - 1] / k) ** 2
+    m = n - k
+    right = (c2[-1] - c2[k - 1]) / m - ((c1[-1] - c1[k - 1]) / m) ** 2
+    return int(k[np.argmin(k * np.log(np.maximum(left, 1e-30)) + m * np.log(np.maximum(right, 1e-30)))])
+
+
+def short_long_picks(stream, on, off=1.5):
+    """Recursive STA/LTA 0.5/10 s on the vertical, declared 0.1 s after the trigger, time by AIC over the last 2 s."""
+    c = 2 if stream.live[2] else int(np.argmax(stream.live))
+    x = stream.rows[:, c].astype(np.float64)
+    x = sosfilt(BAND4, x - x[:100].mean())
+    power = x * x
+    a, b = 1 / (0.5 * RATE), 1 / (10.0 * RATE)
+    n = np.arange(1, len(x) + 1)
+    ratio = (lfilter([a], [1, a - 1], power) / (1 - (1 - a) ** n)) / np.maximum(
+        lfilter([b], [1, b - 1], power) / (1 - (1 - b) ** n), 1e-30)
+    out, armed, since = [], True, 0
+    high, low = ratio >= on, ratio < off
+    i, n = int(WARMUP_S * RATE), len(x)
+    while i < n:
+        if armed:
+            step = np.argmax(high[i:])
+            if not high[i + step]:
+                break
+            i += int(step)
+            end = min(i + 10, n - 1)
+            lo = max(i - 200, 0)
+            out.append(((end + 1) / RATE, (lo + aic(x[lo:end + 1])) / RATE, float(ratio[i])))
+            armed, since = False, i
+        else:
+            stop = min(since + 500, n)
+            step = np.flatnonzero(low[i:stop])
+            i = i + int(step[0]) if len(step) else stop
+            armed = True
+        i += 1
+    return out
+
+
+def phasenet_picks(net, stream, threshold, confirm, hop=50, phase=0, span=None, batch=128):
+    """PhaseNet every 0.5 s on the last 30 s; a pick is emitted once seen in `confirm` windows in a row."""
+    from teacher import peaks
+    rows = np.where(np.isnan(stream.rows), 0, stream.rows)
+    rows = rows * stream.live
+    first, last = span or (3000, len(rows))
+    ends = np.arange(max(first, 3000) + phase, last + 1, hop)
+    out, seen, given = [], [], []
+    for b in range(0, len(ends), batch):
+        part = ends[b:b + batch]
+        x = np.stack([rows[e - 3000:e] for e in part]).astype(np.float64)
+        x = (x - x.mean(1, keepdims=True)).transpose(0, 2, 1).astype(np.float32)
+        with torch.no_grad():
+            p = net.run(torch.from_numpy(x))[:, 1].numpy()
+        for k, e in enumerate(part):
+            found = [e - 3000 + i for i in peaks(p[k], threshold)]
+            seen.append(found)
+            seen = seen[-confirm:]
+            if len(seen) < confirm:
+                continue
+            for i in found:
+                if all(any(abs(i - j) <= 50 for j in old) for old in seen[:-1]) and not any(abs(i - j) < 100 for j in given):
+                    given.append(i)
+                    out.append((e / RATE, i / RATE, 1.0))
+    return out
+
+
+# ---- counting ---------------------------------------------------------------------------------------------------------
+
+def with_lead(stream):
+    """The record with at least LEAD_S before its first onset: its start is extended by mirrored noise from before it."""
+    first = min(stream.p + stream.s)
+    want = int(LEAD_S * RATE)
+    quiet = stream.rows[:max(int(first) - 50, 0)]
+    if first >= want or len(quiet) < 150:
+        return stream
+    need, parts, flip = want - int(first), [], True
+    got = 0
+    while got < need:
+        parts.insert(0, quiet[::-1] if flip else quiet)
+        got, flip = got + len(quiet), not flip
+    lead = np.concatenate(parts)[-need:]
+    one = pool_module.Stream(stream.group, stream.name, stream.station, stream.start, np.concatenate([lead, stream.rows]),
+                             stream.live, stream.split, [m + need for m in stream.p], [m + need for m in stream.s],
+                             [(a + need, b + need) for a, b in stream.unknown], stream.source)
+    return one
+
+
+def recall(picks, marks, delays=DELAYS, tolerances=TOLERANCES):
+    """Per mark: hit [delays, tolerances], residual of the best pick within 0.5 s (nan none), first declaration after it."""
+    rows = []
+    for m in marks:
+        at = m / RATE
+        hit = np.zeros((len(delays), len(tolerances)), bool)
+        best, when = np.nan, np.inf
+        for now, pick, _ in picks:
+            miss = pick - at
+            if abs(miss) > 0.5 or now > at + delays[-1]:
+                continue
+            for i, d in enumerate(delays):
+                if now <= at + d:
+                    hit[i] |= np.abs(miss) <= np.array(tolerances) + 1e-9
+            if now - at < when:
+                when, best = now - at, miss
+        rows.append((hit, best, when))
+    return rows
+
+
+def merge_spans(spans, n):
+    flag = np.zeros(n + 1, bool)
+    for a, b in spans:
+        flag[max(int(a), 0):max(min(int(b), n), 0)] = True
+    return flag
+
+
+def false_picks(picks, stream):
+    """(false picks, seconds watched) away from labels and unknown spans and after the warm-up."""
+    n = len(stream.rows)
+    spans = list(stream.unknown) + [(m - 100, m + 400) for m in stream.p + stream.s]
+    flag = merge_spans(spans, n)
+    flag[:int(WARMUP_S * RATE)] = True
+    count = sum(1 for now, at, _ in picks if not flag[min(int(now * RATE), n)] and not flag[int(np.clip(at * RATE, 0, n))])
+    return count, float((~flag[:n]).sum()) / RATE
+
+
+def line(rows):
+    """One table line from rows of recall()."""
+    if not rows:
+        return None
+    hit = np.mean([r[0] for r in rows], 0)
+    miss = np.array([r[1] for r in rows])
+    miss = miss[np.isfinite(miss)]
+    when = np.array([r[2] for r in rows])
+    median = np.median(miss) if len(miss) else np.nan
+    return {"n": len(rows), "recall": hit.tolist(), "median_ms": float(median * 1e3),
+            "mad_ms": float(1482.6 * np.median(np.abs(miss - median))) if len(miss) else np.nan,
+            "declared_s": float(np.median(when)), "declared_p90_s": float(np.percentile(when, 90, method="higher"))
+            if len(when) else np.nan}
+
+
+def text(row):
+    cells = ["/".join("%.2f" % v for v in r) for r in row["recall"]]
+    return " | ".join(cells) + " | %.2f / %.2f | %+.0f / %.0f" % (
+        row["declared_s"], row["declared_p90_s"], row["median_ms"], row["mad_ms"])
+
+
+class Held:
+    """Outputs of one network on many streams, computed once, read at any threshold."""
+
+    def __init__(self, net, features, streams, lead=True):
+        self.streams, self.p, self.s, self.age_p, self.age_s = [], [], [], [], []
+        for one in streams:
+            if lead and (one.p or one.s):
+                one = with_lead(one)
+            raw = outputs(net, features, masked(one))
+            prob = probabilities(raw)
+            self.streams.append(one)
+            self.p.append(prob[:, 1].astype(np.float32))
+            self.s.append(prob[:, 2].astype(np.float32))
+            self.age_p.append(raw[:, 3])
+            self.age_s.append(raw[:, 5])
+
+    def picks(self, k, threshold, phase="P"):
+        return emit(self.p[k], self.age_p[k], threshold) if phase == "P" else emit(self.s[k], self.age_s[k], threshold)
+
+    def recall(self, threshold, phase="P"):
+        rows = []
+        for k, one in enumerate(self.streams):
+            marks = one.p if phase == "P" else one.s
+            rows += recall(self.picks(k, threshold, phase), marks)
+        return rows
+
+    def false_rate(self, threshold, phase="P"):
+        count, watched = 0, 0.0
+        for k, one in enumerate(self.streams):
+            c, w = false_picks(self.picks(k, threshold, phase), one)
+            count, watched = count + c, watched + w
+        return count, watched / 3600
+
+    def s_as_p(self, threshold):
+        """Share of labelled S (more than 2 s after P) that a P pick names."""
+        named = total = 0
+        for k, one in enumerate(self.streams):
+            picks = self.picks(k, threshold)
+            for m in one.s:
+                before = [q for q in one.p if q < m]
+                if not before or m - before[-1] <= 200:
+                    continue
+                total += 1
+                named += any(abs(at - m / RATE) <= 0.5 for _, at, _ in picks)
+        return named, total
+
+
+def thresholds(noise, rates, phase="P"):
+    """For each wanted rate per hour the lowest threshold with no more false picks on the calibration noise."""
+    grid = 1 - np.geomspace(0.6, 0.004, 60)
+    table = [(t,) + noise.false_rate(t, phase) for t in grid]
+    out = {}
+    for rate in rates:
+        good = [t for t, c, h in table if c / max(h, 1e-9) <= rate]
+        out[rate] = float(good[0]) if good else float(grid[-1])
+    return out
