@@ -189,15 +189,16 @@ static enum input input_of(const struct step *s)
 {
     double age = age_s(s);
     bool alerted = s->slot->state == TOC_ALERT_STATE_ALERT;
+    bool collapsed = has_collapsed(s); /* asked always: it keeps the time */
 
-    if (has_collapsed(s))
+    if (!alerted && age > s->settings->max_age_s)
+        return INPUT_LATE;
+    if (collapsed)
         return INPUT_COLLAPSED;
     if (alerted && age >= s->settings->final_after_s)
         return INPUT_DONE;
     if (alerted)
         return is_news(s) ? INPUT_NEWS : INPUT_WEAK;
-    if (age > s->settings->max_age_s)
-        return INPUT_LATE;
     if (age < -FUTURE_S)
         return INPUT_WEAK;
     if (is_strong(s))
