@@ -17,7 +17,7 @@ void toc_instrument_draw(struct toc_random *random, bool acceleration, struct to
     } else { /* small and cheap, 16 bits */
         instrument->limit = 32767;
         instrument->gain = 32767.0 / (9.81 * toc_random_range(random, 2.0, 4.0));
-        instrument->self_noise = toc_random_log_range(random, 1e-6, 3e-4);
+        instrument->self_noise = toc_random_log_range(random, 5e-5, 5e-4);
     }
     instrument->offset_counts = toc_random_normal(random) * instrument->limit * 2e-5;
 }

@@ -71,7 +71,7 @@ double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_
 
 struct toc_synth; /* work space for one sampling rate and length */
 
-/** @param max_samples samples of one call at most, 1..2^22. @return 0, -EINVAL, -ENOMEM */
+/** @param max_samples of one phase, 1..2^22. @return 0, -EINVAL, -ENOMEM */
 int toc_synth_create(double rate_hz, size_t max_samples, struct toc_synth **ret_synth);
 void toc_synth_destroy(struct toc_synth *synth);
 
@@ -79,7 +79,7 @@ void toc_synth_destroy(struct toc_synth *synth);
  * Add the ground velocity (m/s) of one quake to three arrays of n samples, E, N, Z.
  *
  * @param p_onset_s  time of the P onset after sample 0; may be negative or past the end
- * @param n          <= max_samples
+ * @param n          any; of each phase no more than max_samples are made
  */
 void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_path *path,
                    double p_onset_s, float *const enz[3], size_t n);

@@ -345,8 +345,6 @@ void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const
     const double takeoff_rad = M_PI - atan2(path->epicentral_km, fmax(path->depth_km, 0.1));
     struct phase p = {.onset_s = p_onset_s}, s = {.onset_s = p_onset_s + path->s_s - path->p_s};
 
-    if (n == 0 || n > synth->max_samples)
-        return;
     p_phase(quake, path, takeoff_rad, &p);
     s_phase(quake, path, takeoff_rad, &s);
     add_phase(synth, &p, quake, path, 1, enz, n);
