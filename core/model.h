@@ -1,10 +1,10 @@
 /*
  * A trained network: a safetensors file whose __metadata__ carries the graph
- * as JSON ("tocsin.graph") and a checksum of the tensor bytes
- * ("tocsin.sha256" absent: "tocsin.crc32c"). Tensors are bound by name and shape;
- * a missing, surplus, misshapen or mistyped one is refused by name. Weights
- * are const and shared by any number of runs. File reading is the caller's:
- * core gets bytes.
+ * as JSON ("tocsin.graph") and a CRC-32C of graph and tensors
+ * ("tocsin.crc32c"). models/train/export.py writes it and documents both.
+ * Tensors are bound by name and shape; a missing, surplus, misshapen or
+ * mistyped one is refused by name. Weights are const and shared by any number
+ * of runs. File reading is the caller's: core gets bytes.
  */
 #ifndef TOC_CORE_MODEL_H
 #define TOC_CORE_MODEL_H
@@ -16,11 +16,15 @@
 
 struct toc_model;
 
-/** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum), -E2BIG, -ENOMEM */
+/** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum), -E2BIG
+ * (file, weights or buffers above their limit), -ENOMEM; ret_why has a text on every failure */
 int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_model, char *ret_why, size_t why_size);
 void toc_model_destroy(struct toc_model *model);
 
-/** Name and version from the metadata, and the checksum as hex text; borrowed from the model. */
+/** CRC-32C (RFC 3720, appendix B.4); start with 0, chain by passing the last result. */
+uint32_t toc_model_crc32c(uint32_t crc, const void *bytes, size_t len);
+
+/** Name and version from the metadata ("name version"), and the checksum as hex text; borrowed from the model. */
 const char *toc_model_name(const struct toc_model *model);
 const char *toc_model_checksum(const struct toc_model *model);
 
@@ -31,6 +35,10 @@ double toc_model_constant(const struct toc_model *model, const char *key, double
 uint32_t toc_model_inputs(const struct toc_model *model);
 uint32_t toc_model_outputs(const struct toc_model *model);
 uint32_t toc_model_stride(const struct toc_model *model);
+/** Rows of the window the graph names; 0: any number. */
+uint32_t toc_model_length(const struct toc_model *model);
+/** Rows out of toc_model_run_window() for n rows in; 0 when n does not fit. */
+uint32_t toc_model_window_rows(const struct toc_model *model, uint32_t n);
 
 /*
  * Streams. Time-major rows: input [n][inputs], output [n / stride][outputs]. A stream carries every layer's left
@@ -40,12 +48,14 @@ uint32_t toc_model_stride(const struct toc_model *model);
 struct toc_model_stream; /* state of one station; owned by the caller */
 struct toc_model_scratch; /* work space of one thread; owned by the caller */
 
-/** @param max_rows rows of one push at most, a multiple of the stride. @return 0, -EINVAL (graph not causal), -ENOMEM */
+/** @return 0, -EINVAL (graph not causal), -E2BIG (above 64 MiB), -ENOMEM */
 int toc_model_stream_create(const struct toc_model *model, struct toc_model_stream **ret_stream);
 void toc_model_stream_destroy(struct toc_model_stream *stream);
 /** Back to zero state, as after create (a gap, a new pick). */
 void toc_model_stream_reset(struct toc_model_stream *stream);
 
+/** @param max_rows rows of one push or window at most, >= the stride; a graph that is not causal needs its length.
+ * @return 0, -EINVAL (max_rows), -E2BIG (above 64 MiB), -ENOMEM */
 int toc_model_scratch_create(const struct toc_model *model, uint32_t max_rows, struct toc_model_scratch **ret_scratch);
 void toc_model_scratch_destroy(struct toc_model_scratch *scratch);
 
@@ -54,8 +64,9 @@ void toc_model_scratch_destroy(struct toc_model_scratch *scratch);
 void toc_model_push(const struct toc_model *model, struct toc_model_stream *stream, struct toc_model_scratch *scratch,
                     const float *rows, uint32_t n, float *ret_out);
 
-/** Whole windows, for graphs that are not causal (U-nets, dense heads): input [length][inputs] with the length the graph
- * names. Output rows as the graph gives them. @return 0 or -EINVAL (length does not fit) */
+/** Whole windows, from zero state: for graphs that are not causal (U-nets, dense heads) input [length][inputs] with the length
+ * the graph names; for causal ones any multiple of the stride up to max_rows. Allocates nothing.
+ * @return 0 or -EINVAL (n does not fit) */
 int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows, uint32_t n,
                          float *ret_out, uint32_t *ret_rows);
 
