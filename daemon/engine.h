@@ -1,0 +1,42 @@
+/*
+ * From a configuration to a running pipeline: reads the metadata, computes
+ * the travel-time tables, loads the networks. Shared by the daemon and by
+ * replay, so that both run the same thing. It owns all the pipeline borrows.
+ */
+#ifndef TOC_DAEMON_ENGINE_H
+#define TOC_DAEMON_ENGINE_H
+
+#include "core/model.h"
+#include "core/pipeline.h"
+#include "daemon/config.h"
+#include "daemon/encode_json.h"
+
+#define TOC_STATIONS_BYTES_MAX (64u << 20)
+
+struct toc_engine {
+    struct toc_inventory inventory;
+    struct toc_travel *travel;
+    struct toc_model *picker, *estimator; /* NULL: classical methods */
+    struct toc_pipeline *pipeline;
+};
+
+/**
+ * Build everything. A shipped network that is not installed is a warning (classical methods do its work); one that was named
+ * and cannot be read is an error, as is any file that cannot be used.
+ *
+ * @param ret_engine to be finished by the caller, also after an error
+ * @return 0, -EINVAL, -ENOMEM, or what opening a file gave; ret_why says it in words with file (line, column)
+ */
+int toc_engine_init(const struct toc_config *config, struct toc_engine *ret_engine, char *ret_why, size_t why_size);
+void toc_engine_finish(struct toc_engine *engine);
+
+/** Read and parse FDSN station text. @return 0, -EINVAL, -ENOMEM, ...; ret_why "file:line:column: reason" */
+int toc_inventory_load(const char *path, struct toc_inventory *ret_inventory, char *ret_why, size_t why_size);
+
+/** Names and hashes of the networks in use. */
+void toc_engine_describe(const struct toc_engine *engine, struct toc_envelope *envelope);
+
+/** Stations in use, and the median delay of their newest data against `now`. */
+void toc_engine_heartbeat(const struct toc_engine *engine, toc_ns now, struct toc_heartbeat *ret_heartbeat);
+
+#endif
