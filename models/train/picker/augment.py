@@ -92,6 +92,25 @@ def low_pass(crop, rng):
     crop.rows = sosfilt(sos, crop.rows.astype(np.float64), axis=0, zi=zi)[0].astype(np.float32)
 
 
+def emergent(crop, rng):
+    """The first second or so of a P grows instead of starting: what the path and a slow rupture do to weak onsets."""
+    if not crop.p:
+        return
+    first = int(min(crop.p))
+    width = int(np.exp(rng.uniform(np.log(0.2), np.log(1.5))) * RATE)
+    if first < 400 or first + width > len(crop.rows):
+        return
+    copy = crop.rows[first - 300 - width:first - 300] if first > 300 + width + 10 else None
+    if copy is None or any(first - 300 - width - 50 < m < first for m in crop.s):
+        return
+    ramp = (np.arange(width) / width)[:, None] ** rng.uniform(0.5, 1.2)
+    offset = crop.rows[first - 5:first].mean(0) - copy[:5].mean(0)
+    floor = 0.15  # the label stays where some of the P is left
+    gain = floor + (1 - floor) * ramp
+    piece = crop.rows[first:first + width]
+    crop.rows[first:first + width] = gain * piece + np.sqrt(np.maximum(1 - gain ** 2, 0)) * (copy + offset)
+
+
 def noise_rms(crop):
     quiet = crop.rows[:max(int(min(crop.p + crop.s + [len(crop.rows)])) - 20, 200)]
     return np.maximum(np.std(quiet - quiet.mean(0), axis=0), 1e-9)
@@ -172,9 +191,9 @@ def coarse(crop, rng):
 
 def drop_components(crop, rng):
     u, left = rng.random(), crop.live.copy()
-    if u < 0.14:
+    if u < 0.20:
         left &= np.array([False, False, True])
-    elif u < 0.20:
+    elif u < 0.26:
         left[rng.integers(3)] = False
     if left.any():
         crop.live = left
@@ -198,6 +217,8 @@ def spoil(crop, rng, mix=None):
     drop_components(crop, rng)
     if rng.random() < 0.22:
         low_pass(crop, rng)
+    if rng.random() < 0.06:
+        emergent(crop, rng)
     for chance, work in ((0.05, hum), (0.06, ring), (0.08, step), (0.12, spikes), (0.04, gain_step), (0.06, dropout),
                          (0.10, coarse), (0.04, clip)):
         if rng.random() < chance:

@@ -84,7 +84,7 @@ class Sampler:
         rng = self.rng
         for _ in range(20):
             s, at = self.anchor(kind)
-            stretch = float(np.exp(rng.uniform(np.log(0.74), np.log(1.35)))) if rng.random() < 0.35 else 1.0
+            stretch = float(np.exp(rng.uniform(np.log(0.5), np.log(1.35)))) if rng.random() < 0.4 else 1.0
             warm = (0 if rng.random() < 0.12 else augment.WARM) if length_warm is None else length_warm
             lead = int(rng.uniform(420, 2000))
             start = at - (lead + warm) * stretch

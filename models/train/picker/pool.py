@@ -180,8 +180,8 @@ def near(marks, at, tolerance):
     return any(abs(at - m) <= tolerance for m in marks)
 
 
-def apply_teacher(stream, pseudo, confirm=False):
-    """Unlabelled arrivals become unknown, or labels where `pseudo` allows and a trigger agrees.
+def apply_teacher(stream, pseudo, confirm=False, until=10 ** 12):
+    """Unlabelled arrivals become unknown, or labels where `pseudo` allows (before sample `until`) and a trigger agrees.
     confirm: labels the teacher does not see within 0.3 s become unknown too."""
     prob = stream.teacher
     ratio = short_long(stream.rows, stream.live) if pseudo else None
@@ -197,7 +197,7 @@ def apply_teacher(stream, pseudo, confirm=False):
             if near(marks, i, 50) or near(other, i, 30):
                 continue
             clear = prob[row, i] >= 0.6 if row == 0 else prob[row, i] >= 0.5
-            if pseudo and clear and (row == 1 or ratio[i:i + 100].max(initial=0) >= 4):
+            if pseudo and i < until and clear and (row == 1 or ratio[i:i + 100].max(initial=0) >= 4):
                 marks.append(float(i))
             else:
                 stream.unknown.append((i - 60, i + 400))
@@ -269,8 +269,10 @@ def build(data, reader, log=print):
     for one in pool:
         held_labels = one.split == HELD
         if one.group == "deepdenoiser":
-            apply_teacher(one, pseudo=True)
-        elif one.group.startswith(("ridgecrest", "iceland")):
+            apply_teacher(one, pseudo=not held_labels)
+        elif one.group.startswith("ridgecrest"):
+            apply_teacher(one, pseudo=True, confirm=True, until=(seconds(RIDGECREST_TO) - one.start) * RATE)
+        elif one.group == "iceland":
             apply_teacher(one, pseudo=True, confirm=True)
         elif one.group in ("phasenet", "stead", "telica_3c", "telica_z", "crl"):
             apply_teacher(one, pseudo=False)
