@@ -49,7 +49,8 @@ struct toc_slserver_options {
 
 struct toc_slserver;
 
-/** @param loop borrowed, outlives the server. @return 0 or -ENOMEM or libuv's negative code */
+/** @param loop borrowed, outlives the server. Ignores SIGPIPE for the process, as libuv asks of its users.
+ * @return 0 or -ENOMEM or libuv's negative code */
 int toc_slserver_create(uv_loop_t *loop, const struct toc_slserver_options *options,
                         struct toc_slserver **ret_server);
 
@@ -61,7 +62,8 @@ int toc_slserver_create(uv_loop_t *loop, const struct toc_slserver_options *opti
  */
 int toc_slserver_add(struct toc_slserver *server, const uint8_t *record, size_t len);
 
-/** The same with the moment of leaving given (data clock), for measured arrivals. */
+/** The same with the moment of leaving given (data clock), for measured arrivals. The record need not decode: only its
+ * codes are read, so a test can serve damaged ones. @return 0; -EBADMSG for a length or codes out of range; -ENOMEM */
 int toc_slserver_add_at(struct toc_slserver *server, const uint8_t *record, size_t len, toc_ns leave);
 
 /** Add all records of a buffer of concatenated miniSEED; what is no record is skipped 64 bytes at a time.
