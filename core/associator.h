@@ -1,9 +1,10 @@
 /*
  * Which picks belong to which earthquake. A pick either joins an open
  * event whose predicted arrival it meets, or is held; when held P picks of
- * enough different sites meet in one origin, and the quiet sites do not
- * speak against it, an event opens. Owns the events; locates nothing finely
- * (core/locate.h does) and decides nothing (core/alert.h does).
+ * enough different sites meet in one origin, and neither the quiet sites
+ * nor chance speak against it (core/nucleate.h), an event opens. Owns the
+ * events; locates nothing finely (core/locate.h) and decides nothing
+ * (core/alert.h).
  *
  * No allocation after create; at most TOC_ASSOCIATOR_EVENTS open events and
  * TOC_ASSOCIATOR_HELD waiting picks. Same calls, same events, same names.
@@ -22,6 +23,9 @@
 #define TOC_ASSOCIATOR_EVENTS 16
 #define TOC_ASSOCIATOR_HELD 512
 
+/* sigma_s of a P pick that fits only as the S of its event: it is kept as an S that the locator must not use. */
+#define TOC_ASSOCIATOR_SUSPECT_SIGMA_S 9.0f
+
 struct toc_associator;
 
 /** What became of a pick. */
@@ -29,15 +33,15 @@ enum toc_assoc {
     TOC_ASSOC_JOINED,   /* part of an open event now (or a newer revision of a pick that is) */
     TOC_ASSOC_OPENED,   /* with held picks it opened a new event */
     TOC_ASSOC_HELD,     /* waits up to window_s for others */
-    TOC_ASSOC_REJECTED, /* not usable: unknown site, no number, older than the window, a second pick of the same
-                           site and phase, or another arrival of an open event (S taken for P, coda) */
+    TOC_ASSOC_REJECTED, /* not usable: unknown site, no number, older than the window or more than 10 s ahead of now, a
+                           second pick of the same group and phase, or its event holds 96 picks already */
     TOC_ASSOC_FULL      /* 16 events are open, or 512 picks wait: nothing is evicted, because losing a live event
                            is worse than missing a new one */
 };
 
 /**
  * @param travel    borrowed until destroy
- * @param max_sites most sites any later call will pass, 1..65536
+ * @param max_sites most sites any later call will pass, 1..65536; further ones are not seen
  * @return 0, -EINVAL, -ENOMEM. Settings are TOC_SETTINGS_DEFAULT's until configured.
  */
 int toc_associator_create(const struct toc_travel *travel, size_t max_sites, struct toc_associator **ret);
@@ -49,21 +53,19 @@ void toc_associator_configure(struct toc_associator *associator, const struct to
 /**
  * Give one pick.
  *
- * It joins an open event when |observed - predicted| <= residual_s + 2 sqrt(pick sigma^2 + (3 % of the travel
- * time)^2 + origin spread^2) and its site has no pick of that phase there yet. A P that fits an open event only as its
- * S joins as an S that the locator must not use (used = false). A P within 2.5 s or 5 % of a predicted P, or in the
- * coda of an event at its site, never helps to open another event unless at least min_sites sites outside any coda
- * agree: one quake must not become two.
+ * Joining: |observed - predicted| <= residual_s + 2 sqrt(sigma^2 + (3 % of the travel time)^2 + spread^2), spread the
+ * event's horizontal sigma over 6 km/s, at most 1.5 s; the best fitting event takes it. A P that fits no P but the S
+ * of an event joins as a suspect S. A second pick of a group and phase is rejected, unless the first was found to be
+ * an outlier: then it takes its place. A pick of another group of the same site joins (its amplitudes count), and
+ * neither opens nor locates: one site is one witness.
  *
- * An event opens when, on a search over epicentre (200 km around the picks, 3 steps down to about 1 km) and depth
- * (0..40 km in 6 steps), at least min_sites different sites lie within residual_s + pick sigma of one origin, with
- * more than what chance explains (see below), and of the usable sites nearer than the farthest of them whose P is
- * predicted before picked_until - 1 s at least min_expected have picked.
- * Chance: the held picks give a rate per site; the expected number of equally good coincidences in the window of the
- * search must stay below 1e-3, so a noisy minute asks for more sites than a quiet one.
+ * Opening: see core/nucleate.h. Left out are picks within max(2.5 s, 5 % of the travel time) + spread of a predicted P
+ * or S of an open event, or of one closed less than close_s ago: one quake must not become two. Picks in an event's
+ * coda (from P to S + (S - P) + 20 s; with a known magnitude instead of the 20: 10^(0.4 M - 0.6) within 10..120 s)
+ * count as likely false ones, one per 20 s: an aftershock needs more sites to be believed than a first shock.
  *
  * @param pick       borrowed; copied if kept. A pick with a known id replaces its earlier revision
- * @param sites      index = pick->site; n_sites <= max_sites
+ * @param sites      index = pick->site
  * @param now        UTC of this step, never read from a clock
  * @param ret_event  the event joined or opened, borrowed until the next call; untouched for the other results
  */
@@ -72,8 +74,9 @@ enum toc_assoc toc_associator_add(struct toc_associator *associator, const struc
                                   struct toc_event **ret_event);
 
 /**
- * Time passes: held picks older than window_s leave, events without a new pick for close_s are dropped.
- * Call about once a second; later calls only delay the leaving.
+ * Time passes: held picks that meanwhile fit an event (its origin has moved) join it, those older than window_s leave,
+ * events without a new pick for close_s are dropped. Call about once a second and after a relocation; later calls
+ * only delay things. An event that got picks here has changed == now.
  *
  * @return how many picks left without an event
  */
@@ -85,8 +88,8 @@ size_t toc_associator_count(const struct toc_associator *associator);
 /** Borrowed until the next add, tick or close. NULL when out of range. */
 struct toc_event *toc_associator_event(struct toc_associator *associator, size_t index);
 
-/** Forget an event (its alert is over). Its arrivals still stand for close_s as a guard, so that its late picks and coda
- * do not open it again. Unknown ids are ignored. */
+/** Forget an event (its alert is over). Its arrivals stand as a guard until close_s after its last pick, so that its
+ * late picks and coda do not open it again. Unknown ids are ignored. */
 void toc_associator_close(struct toc_associator *associator, uint64_t event_id);
 
 #endif

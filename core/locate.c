@@ -19,12 +19,13 @@
 #define MODEL_SHARE 0.02
 #define HUBER 1.5
 #define REDESCEND 6.0
-#define QUIET_MAX 24
+#define QUIET_MAX 16
 #define QUIET_GRACE_S 1.0
 #define QUIET_COST_MAX 2.0
 #define PRIOR_KM 10.0
 #define PRIOR_WIDTH_KM 12.0
 #define PRIOR_COST_MAX 4.0
+#define INDEPENDENT 4.0
 #define SIZE_EXPONENT 1.7
 #define SIZE_FLOOR_KM 5.0
 #define USED_SIGMAS 3.0
@@ -76,7 +77,10 @@ struct toc_locator {
     struct datum data[TOC_EVENT_PICKS_MAX];
     struct quiet quiet[QUIET_MAX];
     double distance_km[TOC_EVENT_PICKS_MAX], quiet_km[QUIET_MAX]; /* from the epicentre at hand */
-    double reduced_s[TOC_EVENT_PICKS_MAX], variance_s2[TOC_EVENT_PICKS_MAX], scratch[TOC_EVENT_PICKS_MAX];
+    double reduced_s[TOC_EVENT_PICKS_MAX]; /* observed minus travel time, at the node at hand */
+    double weight[TOC_EVENT_PICKS_MAX];    /* 1 / s^2 there */
+    double azimuth_deg[TOC_EVENT_PICKS_MAX];
+    uint16_t order[TOC_EVENT_PICKS_MAX];   /* data by reduced_s; from node to node it hardly changes */
     size_t n_nodes;
     struct node nodes[NODES_MAX];
 };
@@ -154,6 +158,7 @@ static void take_picks(struct toc_locator *l, const struct toc_event *event, con
             .variance_s2 = sigma * sigma,
             .index = i,
         };
+        l->order[l->n_data - 1] = (uint16_t)(l->n_data - 1);
     }
 }
 
@@ -205,17 +210,20 @@ static void take_quiet(struct toc_locator *l, const struct toc_event *event, con
 
 /* --- one node ------------------------------------------------------------------------------------------------ */
 
-static double median(double *values, size_t n)
+/* Insertion, because the order of the last node is nearly that of this one. */
+static double median_reduced(struct toc_locator *l)
 {
+    size_t n = l->n_data;
+
     for (size_t i = 1; i < n; i++) {
-        double v = values[i];
+        uint16_t datum = l->order[i];
         size_t j = i;
 
-        for (; j > 0 && values[j - 1] > v; j--)
-            values[j] = values[j - 1];
-        values[j] = v;
+        for (; j > 0 && l->reduced_s[l->order[j - 1]] > l->reduced_s[datum]; j--)
+            l->order[j] = l->order[j - 1];
+        l->order[j] = datum;
     }
-    return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+    return 0.5 * (l->reduced_s[l->order[n / 2]] + l->reduced_s[l->order[(n - 1) / 2]]);
 }
 
 /* Travel times and spreads of all picks at a node; distances are those of the epicentre at hand. */
@@ -226,22 +234,20 @@ static void reduce(struct toc_locator *l, double depth_km, double step_s)
         double model = MODEL_S + MODEL_SHARE * tt;
 
         l->reduced_s[i] = l->data[i].time_s - tt;
-        l->variance_s2[i] = l->data[i].variance_s2 + model * model + step_s * step_s;
+        l->weight[i] = 1.0 / (l->data[i].variance_s2 + model * model + step_s * step_s);
     }
 }
 
-/* The origin time that fits best: from the median, three reweighted means. */
+/* The origin time that fits best: from the median, two reweighted means. */
 static double best_time_s(struct toc_locator *l)
 {
-    double t0;
+    double t0 = median_reduced(l);
 
-    memcpy(l->scratch, l->reduced_s, l->n_data * sizeof(l->scratch[0]));
-    t0 = median(l->scratch, l->n_data);
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         double sum = 0.0, total = 0.0;
 
         for (size_t i = 0; i < l->n_data; i++) {
-            double r = l->reduced_s[i] - t0, x2 = r * r / l->variance_s2[i], weight = 1.0 / l->variance_s2[i];
+            double r = l->reduced_s[i] - t0, weight = l->weight[i], x2 = r * r * weight;
 
             if (x2 > REDESCEND * REDESCEND)
                 continue;
@@ -304,20 +310,21 @@ static double size_cost(const struct toc_locator *l, double depth_km)
 
 static void evaluate(struct toc_locator *l, struct node *node, double step_s)
 {
-    double misfit = prior_cost(node->depth) + size_cost(l, node->depth), product = 1.0;
+    double misfit = prior_cost(node->depth) + size_cost(l, node->depth), product = 1.0, spread = 0.0;
 
     reduce(l, node->depth, step_s);
     node->t0 = best_time_s(l);
     for (size_t i = 0; i < l->n_data; i++) {
         double r = l->reduced_s[i] - node->t0;
 
-        misfit += rho(r * r / l->variance_s2[i]);
-        product *= l->variance_s2[i];
+        misfit += rho(r * r * l->weight[i]);
+        product *= l->weight[i];
         if (i % 16 == 15 || i + 1 == l->n_data) {
-            misfit += 0.5 * log(product);
+            spread -= 0.5 * log(product);
             product = 1.0;
         }
     }
+    misfit += spread * fmin(1.0, INDEPENDENT / (double)l->n_data);
     node->misfit = misfit + quiet_cost(l, node->depth, node->t0);
 }
 
@@ -463,7 +470,7 @@ static double time_sigma_s(const struct toc_locator *l)
     double information = 0.0;
 
     for (size_t i = 0; i < l->n_data; i++)
-        information += 1.0 / l->variance_s2[i];
+        information += l->weight[i];
     return information > 0.0 ? sqrt(1.0 / information) : 0.0;
 }
 
@@ -531,7 +538,7 @@ static void write_used(const struct toc_locator *l, struct toc_event *event)
     for (size_t i = 0; i < l->n_data; i++) {
         struct toc_event_pick *p = &event->picks[l->data[i].index];
 
-        p->used = fabs(p->residual_s) <= fmax(USED_MIN_S, USED_SIGMAS * sqrt(l->variance_s2[i]));
+        p->used = fabs(p->residual_s) <= fmax(USED_MIN_S, USED_SIGMAS / sqrt(l->weight[i]));
         if (!p->used)
             continue;
         sum += p->residual_s * p->residual_s;
@@ -542,6 +549,13 @@ static void write_used(const struct toc_locator *l, struct toc_event *event)
     o->rms_s = o->used_picks > 0 ? sqrt(sum / o->used_picks) : 0.0;
 }
 
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
 static double azimuth_gap_deg(struct toc_locator *l, const struct toc_event *event)
 {
     size_t n = 0;
@@ -549,13 +563,13 @@ static double azimuth_gap_deg(struct toc_locator *l, const struct toc_event *eve
 
     for (size_t i = 0; i < l->n_data; i++)
         if (event->picks[l->data[i].index].used)
-            l->scratch[n++] = event->picks[l->data[i].index].azimuth_deg;
+            l->azimuth_deg[n++] = event->picks[l->data[i].index].azimuth_deg;
     if (n < 2)
         return 360.0;
-    median(l->scratch, n); /* sorts */
-    gap = 360.0 - (l->scratch[n - 1] - l->scratch[0]);
+    qsort(l->azimuth_deg, n, sizeof(l->azimuth_deg[0]), ascending);
+    gap = 360.0 - (l->azimuth_deg[n - 1] - l->azimuth_deg[0]);
     for (size_t i = 1; i < n; i++)
-        gap = fmax(gap, l->scratch[i] - l->scratch[i - 1]);
+        gap = fmax(gap, l->azimuth_deg[i] - l->azimuth_deg[i - 1]);
     return gap;
 }
 

@@ -5,11 +5,12 @@
  * solved for at each node. Robust, so that one bad pick bends it little.
  *
  * Misfit at a node, with t0 the best origin time there:
- *   picks        sum of  rho((t - t0 - tt) / s) + ln s,  rho(x) = x^2 / 2 up to 1.5, then growing linearly (Huber) and
+ *   picks        sum of  rho((t - t0 - tt) / s) + min(1, 4 / n) ln s,  rho(x) = x^2 / 2 up to 1.5, then growing linearly (Huber) and
  *                flat from |x| = 6 on: a pick that far off says nothing more about the place
  *                s^2 = sigma^2 + (0.15 s + 2 % of tt)^2 (the model's error), sigma at least 0.02 s
+ *                ln s counts for four picks at most: the model's errors of neighbours are the same error
  *   quiet sites  sum of  min(2, (late / (s + 1 s))^2 / 2) over usable sites without a P, late = picked_until - 1 s
- *                - t0 - tt when positive: soft, since pickers miss; at most the 24 nearest
+ *                - t0 - tt when positive: soft, since pickers miss; at most the 16 nearest
  *   depth prior  ((z - 10 km) / 12 km)^2 / 2, never more than 4: ten is where most crustal quakes are; a deep one
  *                pays once and is then free
  *   size prior   1.7 x mean of ln R over the picks (R hypocentral, at least 5 km): amplitudes fall like R^-1.7 and

@@ -27,6 +27,7 @@ struct column {
 struct toc_travel {
     double max_distance_km, max_depth_km;
     double step_x_km, step_z_km;
+    double per_step_x, per_step_z; /* 1 / step */
     size_t nx, nz;            /* nodes: cells + 1 */
     double surface_kms[2];    /* by enum toc_phase */
     float *table_s[2];        /* owned; [iz * nx + ix] */
@@ -227,6 +228,8 @@ int toc_travel_create(const struct toc_layer *layers, size_t n_layers, double ma
     travel->nz = cells(max_depth_km, DEPTH_CELLS_MAX) + 1;
     travel->step_x_km = max_distance_km / (double)(travel->nx - 1);
     travel->step_z_km = max_depth_km / (double)(travel->nz - 1);
+    travel->per_step_x = 1.0 / travel->step_x_km;
+    travel->per_step_z = 1.0 / travel->step_z_km;
     for (int phase = TOC_PHASE_P; r == 0 && phase <= TOC_PHASE_S; phase++) {
         column_init(&column, layers, n_layers, (enum toc_phase)phase);
         r = table_fill(travel, &column, (enum toc_phase)phase);
@@ -249,9 +252,9 @@ void toc_travel_destroy(struct toc_travel *travel)
 }
 
 /* Cell and place within it of a coordinate already held inside the table. */
-static size_t locate_cell(double value, double step, size_t nodes, double *ret_fraction)
+static size_t locate_cell(double value, double per_step, size_t nodes, double *ret_fraction)
 {
-    double scaled = value / step;
+    double scaled = value * per_step;
     size_t i = (size_t)scaled;
 
     if (i > nodes - 2)
@@ -260,29 +263,30 @@ static size_t locate_cell(double value, double step, size_t nodes, double *ret_f
     return i;
 }
 
+/* Not fmin(fmax()): those are calls, and this is the innermost loop of every grid search. NAN becomes 0 here. */
+static double inside(double value, double most)
+{
+    return value > 0.0 ? (value < most ? value : most) : 0.0;
+}
+
 double toc_travel_s(const struct toc_travel *travel, enum toc_phase phase, double distance_km, double depth_km)
 {
-    double x = fmin(fmax(distance_km, 0.0), travel->max_distance_km);
-    double z = fmin(fmax(depth_km, 0.0), travel->max_depth_km);
+    double x = inside(distance_km, travel->max_distance_km), z = inside(depth_km, travel->max_depth_km);
     double fx, fz, t00, t10, t01, t11, t;
-    size_t ix, iz;
-    const float *row;
+    size_t ix = locate_cell(x, travel->per_step_x, travel->nx, &fx);
+    size_t iz = locate_cell(z, travel->per_step_z, travel->nz, &fz);
+    const float *row = travel->table_s[phase] + iz * travel->nx + ix;
 
-    if (isnan(distance_km) || isnan(depth_km))
-        return NAN;
-    ix = locate_cell(x, travel->step_x_km, travel->nx, &fx);
-    iz = locate_cell(z, travel->step_z_km, travel->nz, &fz);
-    row = travel->table_s[phase] + iz * travel->nx + ix;
     t00 = (double)row[0];
     t10 = (double)row[1];
     t01 = (double)row[travel->nx];
     t11 = (double)row[travel->nx + 1];
     t = (1.0 - fz) * (t00 + fx * (t10 - t00)) + fz * (t01 + fx * (t11 - t01));
-    if (distance_km > x)
-        t += (distance_km - x) * ((1.0 - fz) * (t10 - t00) + fz * (t11 - t01)) / travel->step_x_km;
-    if (depth_km != z)
-        t += (depth_km - z) * ((1.0 - fx) * (t01 - t00) + fx * (t11 - t10)) / travel->step_z_km;
-    return t > 0.0 ? t : 0.0;
+    if (!(distance_km <= x)) /* beyond the edge, or NAN, which stays NAN */
+        t += (distance_km - x) * ((1.0 - fz) * (t10 - t00) + fz * (t11 - t01)) * travel->per_step_x;
+    if (!(depth_km == z))
+        t += (depth_km - z) * ((1.0 - fx) * (t01 - t00) + fx * (t11 - t10)) * travel->per_step_z;
+    return t < 0.0 ? 0.0 : t;
 }
 
 double toc_travel_surface_kms(const struct toc_travel *travel, enum toc_phase phase)
