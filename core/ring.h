@@ -16,8 +16,9 @@ struct toc_ring;
 enum toc_ring_result {
     TOC_RING_STORED = 0,   /* some or all samples were new */
     TOC_RING_DUPLICATE,    /* all were there already */
-    TOC_RING_STALE,        /* all older than the read position or the ring */
-    TOC_RING_RESTARTED,    /* rate or phase changed, or a jump longer than the ring: a new segment grid begins here.
+    TOC_RING_STALE,        /* nothing stored: older than the read position or the ring, or no finite sample, or no
+                              possible rate or time */
+    TOC_RING_RESTARTED,    /* rate changed, or a jump longer than the ring: a new segment grid begins here.
                               What was unread is lost and counted by the caller through `ret_counts` */
 };
 
@@ -29,9 +30,16 @@ struct toc_ring_counts {
 int toc_ring_create(uint32_t capacity, struct toc_ring **ret_ring);
 void toc_ring_destroy(struct toc_ring *ring);
 
-/** Store a chunk. Samples within half a sample of the grid of the current segment go on it; NaN and Inf become gap. 
- * A timing offset of more than half a sample against the grid restarts the grid at that record, if it lies after all
- * that is stored; a late record off the grid is placed on the nearest slots. */
+/**
+ * Store a chunk; NaN and Inf become gap. It goes on the grid of the current segment: right behind the newest sample when
+ * it starts within 3/4 of a sample of there, else on the slots nearest to its times. So a clock that drifts against
+ * the grid shows as a hole or an overlap of one sample now and then, and no time is ever off by more than 3/4 of one.
+ * A new grid begins at a chunk that lies after all that is stored and has another rate (beyond 1e-4 of it), or starts
+ * a whole ring after the newest sample. Late samples of another rate are refused.
+ *
+ * @param ret_counts  what became of each finite sample of the chunk: stored, duplicate, conflict (another value was
+ *                    first) or late; lost: samples dropped unread for want of room, from the ring or the chunk itself
+ */
 enum toc_ring_result toc_ring_push(struct toc_ring *ring, const struct toc_chunk *chunk,
                                    struct toc_ring_counts *ret_counts);
 
