@@ -265,13 +265,21 @@ static bool drain_samples(struct channel *c, const float *samples, uint32_t n, t
     return used > 0;
 }
 
+/* A hole that ends before the cursor: whatever would fill it comes too late anyway. */
+static bool is_behind(const struct toc_group *g, const struct channel *c, uint32_t n, toc_ns start)
+{
+    toc_ns end = start + toc_ns_from_s(n / toc_ring_rate(c->ring));
+    return g->have_cursor && end <= g->cursor * TOC_GRID_NS;
+}
+
 /* Late records may still close the hole: wait, then pass it. */
-static bool drain_gap(struct channel *c, uint32_t n, const struct toc_stream_settings *s, toc_ns now,
+static bool drain_gap(struct toc_group *g, struct channel *c, uint32_t n, toc_ns start, toc_ns now,
                       struct toc_stats *stats)
 {
+    const struct toc_stream_settings *s = &g->settings;
     if (c->gap_since == TOC_NS_NONE)
         c->gap_since = now;
-    if (now - c->gap_since < toc_ns_from_s(s->gap_hold_s))
+    if (now - c->gap_since < toc_ns_from_s(s->gap_hold_s) && !is_behind(g, c, n, start))
         return false;
     c->gap_since = TOC_NS_NONE;
     bool bridge = c->running && n <= s->bridge_s * toc_ring_rate(c->ring) && n < 64;
@@ -298,7 +306,7 @@ static void drain(struct toc_group *g, struct channel *c, toc_ns now, struct toc
             moved = drain_samples(c, samples, n, start, g->settings.clip_counts);
             break;
         case TOC_RING_GAP:
-            moved = drain_gap(c, n, &g->settings, now, stats);
+            moved = drain_gap(g, c, n, start, now, stats);
             break;
         }
     }
