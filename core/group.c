@@ -272,14 +272,15 @@ static bool is_behind(const struct toc_group *g, const struct channel *c, uint32
     return g->have_cursor && end <= g->cursor * TOC_GRID_NS;
 }
 
-/* Late records may still close the hole: wait, then pass it. */
+/* Late records may still close the hole: wait, then pass it. One or two samples are no lost record but a clock that was
+ * set right, and not worth a wait. */
 static bool drain_gap(struct toc_group *g, struct channel *c, uint32_t n, toc_ns start, toc_ns now,
                       struct toc_stats *stats)
 {
     const struct toc_stream_settings *s = &g->settings;
     if (c->gap_since == TOC_NS_NONE)
         c->gap_since = now;
-    if (now - c->gap_since < toc_ns_from_s(s->gap_hold_s) && !is_behind(g, c, n, start))
+    if (now - c->gap_since < toc_ns_from_s(s->gap_hold_s) && n > 2 && !is_behind(g, c, n, start))
         return false;
     c->gap_since = TOC_NS_NONE;
     bool bridge = c->running && n <= s->bridge_s * toc_ring_rate(c->ring) && n < 64;
