@@ -1,7 +1,7 @@
 /*
  * tocsin-sim: makes earthquakes. `generate` writes a scenario directory,
- * `train` writes single-station records for the estimator. It reads nothing
- * of the daemon and the daemon reads nothing of it but miniSEED.
+ * `serve` plays one (or any recorded one) through SeedLink, `train` writes single-station
+ * records for the estimator. The daemon knows nothing of it but what comes through the socket.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #include "tests/sim/options.h"
 #include "tests/sim/records.h"
 #include "tests/sim/scenario.h"
+#include "tests/sim/serve.h"
 
 #define STATION_TEXT_MAX (16u << 20)
 
@@ -34,12 +35,45 @@ static const char usage[] =
     "         --packet S          close records after S seconds (0: when full)\n"
     "         --start TIME        of the first sample (2026-01-01T00:00:00Z)\n"
     "         --now               the first sample is now\n"
+    "       tocsin-sim serve [options] DIR\n"
+    "         --port P            0 any (0)\n"
+    "         --port-file FILE    write the port there when listening\n"
+    "         --speed X           times real time (1), 0 everything at once\n"
+    "         --latency S         after a record's last sample (0.5); DIR/arrivals.csv goes first\n"
+    "         --now               move the recording so that its first sample is now\n"
+    "         --from-start        a client gets all that was released before it came\n"
+    "         --wait              begin when the first client connects\n"
+    "         --end               say END and exit when a client has got everything\n"
     "       tocsin-sim train --count K --out FILE [--seed N] [--first I]\n";
 
 static int fail(const char *what, int error)
 {
     fprintf(stderr, "tocsin-sim: %s: %s\n", what, strerror(-error));
     return 1;
+}
+
+static int serve(int argc, char **argv)
+{
+    struct toc_serve_options serve_options = {.speed = 1.0, .latency_s = 0.5};
+    unsigned long long port = 0;
+    const struct toc_option options[] = {
+        {"--port", TOC_OPTION_COUNT, &port},
+        {"--port-file", TOC_OPTION_TEXT, &serve_options.port_file},
+        {"--speed", TOC_OPTION_NUMBER, &serve_options.speed},
+        {"--latency", TOC_OPTION_NUMBER, &serve_options.latency_s},
+        {"--now", TOC_OPTION_FLAG, &serve_options.now},
+        {"--from-start", TOC_OPTION_FLAG, &serve_options.from_start},
+        {"--wait", TOC_OPTION_FLAG, &serve_options.wait},
+        {"--end", TOC_OPTION_FLAG, &serve_options.end},
+        {NULL, TOC_OPTION_FLAG, NULL},
+    };
+    if (toc_options_read(argc, argv, options, &serve_options.directory) < 0 || !serve_options.directory ||
+        port > 65535 || serve_options.speed < 0.0) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    serve_options.port = (int)port;
+    return toc_serve(&serve_options) < 0 ? 1 : 0;
 }
 
 static int train(int argc, char **argv)
@@ -197,6 +231,8 @@ int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "generate") == 0)
         return generate(argc - 2, argv + 2);
+    if (argc >= 2 && strcmp(argv[1], "serve") == 0)
+        return serve(argc - 2, argv + 2);
     if (argc >= 2 && strcmp(argv[1], "train") == 0)
         return train(argc - 2, argv + 2);
     fputs(usage, stderr);
