@@ -5,24 +5,7 @@
 
 #include <math.h>
 
-const char *toc_alert_type_str(enum toc_alert_type type)
-{
-    switch (type) {
-    case TOC_ALERT_TENTATIVE:
-        return "tentative";
-    case TOC_ALERT_ALERT:
-        return "alert";
-    case TOC_ALERT_UPDATE:
-        return "update";
-    case TOC_ALERT_FINAL:
-        return "final";
-    case TOC_ALERT_CANCEL:
-        return "cancel";
-    case TOC_ALERT_EXPIRED:
-        return "expired";
-    }
-    return "unknown";
-}
+#include "core/alert.h"
 
 static void start(struct toc_json *json, const struct toc_envelope *envelope, const char *type, char *buf, size_t size)
 {

@@ -5,6 +5,7 @@
 #ifndef TOC_DAEMON_ENCODE_JSON_H
 #define TOC_DAEMON_ENCODE_JSON_H
 
+#include "core/alert.h"
 #include "core/pipeline.h"
 #include "daemon/json.h"
 
@@ -36,7 +37,5 @@ int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_es
                         size_t size);
 int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert *alert, char *buf, size_t size);
 
-/** "tentative", "alert", ... */
-const char *toc_alert_type_str(enum toc_alert_type type);
 
 #endif

@@ -16,7 +16,7 @@ static const char text[] =
     "#Network|Station|Location|Channel|Latitude|Longitude|Elevation|Depth|Azimuth|Dip|SensorDescription|Scale|"
     "ScaleFreq|ScaleUnits|SampleRate|StartTime|EndTime\n"
     "XX|AAA||HHZ|35.5|-117.25|670|0|0|-90|STS-2|627368000|1|M/S|100|2010-01-01T00:00:00|2015-01-01T00:00:00\n"
-    "XX|AAA||HHZ|35.5|-117.25|670|0|0|-90|STS-5|300000000|1|M/S|100|2015-01-01T00:00:00|\n"
+    "XX|AAA||HHZ|35.5|-117.25|670|0|0|-90|STS-5|300000000|1|M/S|100|2015-01-01T00:00:00|3000-01-01T00:00:00\n"
     "XX|BBB|10|HNE|36|240|1200|5|90|0||427566|1|cm/s**2|200||\n"
     "XX|CCC|--|EH1|36.5|-118||||||||||2012-06-01|\n";
 
