@@ -123,6 +123,43 @@ uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec
     return n;
 }
 
+static double layer_work(const struct toc_layer *layer, double in_rows, double rows)
+{
+    double in = layer->in_channels, out = layer->channels;
+
+    switch (layer->op) {
+    case TOC_OP_CONV1D:
+        return rows * out * in * layer->kernel;
+    case TOC_OP_CONVTRANSPOSE1D:
+        return in_rows * out * in * layer->kernel;
+    case TOC_OP_DENSE:
+        return rows * out * in;
+    case TOC_OP_MAXPOOL:
+    case TOC_OP_AVGPOOL:
+        return rows * out * layer->kernel;
+    case TOC_OP_LSTM:
+        return in_rows * 4 * out * (in + out);
+    case TOC_OP_GRU:
+        return in_rows * 3 * out * (in + out);
+    default:
+        return 0;
+    }
+}
+
+double toc_graph_work(const struct toc_graph *graph, uint32_t n)
+{
+    uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {n};
+    double work = 0;
+
+    for (uint32_t i = 1; i < graph->n_layers; i++) {
+        uint64_t in_rows = rows[graph->layers[i].inputs[0]];
+
+        rows[i] = graph->layers[i].folded ? in_rows : toc_graph_rows(&graph->layers[i], in_rows);
+        work += layer_work(&graph->layers[i], (double)in_rows, (double)rows[i]);
+    }
+    return work;
+}
+
 /* ---- the parts of the check, each over one layer, in order ---- */
 
 static int check_inputs(struct check *check, uint32_t index)
@@ -352,7 +389,12 @@ int toc_graph_check(struct toc_graph *graph, char *ret_why, size_t why_size)
     for (uint32_t i = 0; i < graph->n_layers; i++)
         if (uses[i] == 0)
             return refuse(&check, &graph->layers[i], "is used by nobody");
+    if (graph->length % graph->layers[graph->output].step != 0)
+        graph->causal = false; /* its last rows fill no block: a window, not a stream */
     fold_batchnorms(graph, uses);
     derive_margins(graph);
+    if (toc_graph_work(graph, graph->length > 0 ? graph->length : graph->layers[graph->output].step) >
+        TOC_GRAPH_WORK_MAX)
+        return refuse(&check, &graph->layers[graph->output], "more than %g multiplications", TOC_GRAPH_WORK_MAX);
     return 0;
 }

@@ -26,6 +26,7 @@
 #define TOC_GRAPH_KERNEL_MAX 4096u /* also of stride and dilation */
 #define TOC_GRAPH_ROWS_MAX 1000000u
 #define TOC_GRAPH_TENSORS_MAX 4 /* per layer */
+#define TOC_GRAPH_WORK_MAX 1e11 /* multiplications per window, or per row of output: seconds of one core */
 
 #define TOC_OPS(X)                                                                                                 \
     X(INPUT, "input")                                                                                               \
@@ -110,5 +111,8 @@ uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec
 
 /** Rows out for rows in; 0 when there is none. */
 uint64_t toc_graph_rows(const struct toc_layer *layer, uint64_t in_rows);
+
+/** Multiplications (comparisons, for a pool) of a run over n input rows, elementwise work left out. */
+double toc_graph_work(const struct toc_graph *graph, uint32_t n);
 
 #endif

@@ -756,6 +756,11 @@ uint32_t toc_model_window_rows(const struct toc_model *model, uint32_t n)
     return (uint32_t)rows[graph->output];
 }
 
+double toc_model_work(const struct toc_model *model, uint32_t n)
+{
+    return toc_graph_work(&model->graph, n);
+}
+
 /* ---- running ---- */
 
 int toc_model_stream_create(const struct toc_model *model, struct toc_model_stream **ret_stream)

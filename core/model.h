@@ -39,6 +39,8 @@ uint32_t toc_model_stride(const struct toc_model *model);
 uint32_t toc_model_length(const struct toc_model *model);
 /** Rows out of toc_model_run_window() for n rows in; 0 when n does not fit. */
 uint32_t toc_model_window_rows(const struct toc_model *model, uint32_t n);
+/** Multiplications of n rows of input. */
+double toc_model_work(const struct toc_model *model, uint32_t n);
 
 /*
  * Streams. Time-major rows: input [n][inputs], output [n / stride][outputs]. A stream carries every layer's left

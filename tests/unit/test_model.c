@@ -434,6 +434,67 @@ static void sizes_that_do_not_fit_are_refused(void **state)
     toc_model_scratch_destroy(NULL);
 }
 
+/* Blocks that the length does not fill: PyTorch drops the rest, a stream would wait for it. */
+static void a_length_off_the_stride_is_a_window(void **state)
+{
+    const float in[] = {1, 5, 2, 3, 9};
+    float out[2] = {0};
+
+    (void)state;
+    for (uint32_t length = 4; length <= 5; length++) {
+        struct model_file file;
+        struct toc_model *model;
+        struct toc_model_stream *stream = NULL;
+        struct toc_model_scratch *scratch = NULL;
+        uint32_t rows = 0;
+
+        model_file_start(&file, 1);
+        model_file_graph(&file, length == 4 ? "{\"input\":{\"channels\":1,\"length\":4}"
+                                            : "{\"input\":{\"channels\":1,\"length\":5}");
+        model_file_graph(&file, ",\"layers\":[{\"op\":\"maxpool\",\"name\":\"m\",\"kernel\":2}]}");
+        model_file_finish(&file, NULL);
+        model = load_file(&file);
+        assert_int_equal(toc_model_stream_create(model, &stream), length == 4 ? 0 : -EINVAL);
+        assert_int_equal(toc_model_scratch_create(model, length, &scratch), 0);
+        assert_int_equal(toc_model_run_window(model, scratch, in, length, out, &rows), 0);
+        assert_int_equal(rows, 2);
+        assert_true(out[0] == 5 && out[1] == 3);
+        toc_model_stream_destroy(stream);
+        toc_model_scratch_destroy(scratch);
+        toc_model_destroy(model);
+        model_file_free(&file);
+    }
+}
+
+static void work_is_counted(void **state)
+{
+    struct model_file file;
+    struct toc_model *model;
+    double stem = 100 * 20 * 7 * 7.0, down = 20 * 40 * 20 * 10.0, blocks = 20 * 7 * (40 * 40 * 3 + 40 * 40.0);
+
+    (void)state;
+    model_file_picker(&file, 1);
+    model = load_file(&file);
+    assert_true(toc_model_work(model, 100) == stem + down + blocks + 20 * 7 * 40);
+    toc_model_destroy(model);
+    model_file_free(&file);
+    model_file_start(&file, 1);
+    model_file_graph(&file, "{\"input\":{\"channels\":1,\"length\":1000000},\"layers\":[");
+    for (int i = 0; i < 30; i++) {
+        char text[128];
+
+        snprintf(text, sizeof(text), "%s{\"op\":\"maxpool\",\"name\":\"m%d\",\"kernel\":4096,\"stride\":1,"
+                                     "\"padding\":\"same\"}", i > 0 ? "," : "", i);
+        model_file_graph(&file, text);
+    }
+    model_file_graph(&file, "]}");
+    model_file_finish(&file, NULL);
+    char why[256] = "";
+    assert_int_equal(toc_model_load(file.bytes, file.len, &model, why, sizeof(why)), -EINVAL);
+    assert_non_null(strstr(why, "layer 'm29' (maxpool): more than 1e+11 multiplications"));
+    model_file_free(&file);
+}
+
 /* ---- refusals ---- */
 
 struct refusal {
@@ -772,6 +833,8 @@ int main(void)
         cmocka_unit_test(rubbish_in_finite_out),
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),
+        cmocka_unit_test(a_length_off_the_stride_is_a_window),
+        cmocka_unit_test(work_is_counted),
         cmocka_unit_test(graphs_are_refused_by_name),
         cmocka_unit_test(windows_are_refused_by_name),
         cmocka_unit_test(tensors_are_refused_by_name),
