@@ -375,18 +375,18 @@ static float float_from_double(double x) {
 }
 
 static void convert_samples(struct toc_decoder *decoder, uint32_t n) {
-    const void *from = decoder->msr->datasamples;
-    for (uint32_t i = 0; i < n; i++) {
-        switch (decoder->msr->sampletype) {
-        case 'i':
-            decoder->samples[i] = (float)((const int32_t *)from)[i];
-            break;
-        case 'f':
-            decoder->samples[i] = ((const float *)from)[i];
-            break;
-        default:
-            decoder->samples[i] = float_from_double(((const double *)from)[i]);
-            break;
+    float *to = decoder->samples;
+    if (decoder->msr->sampletype == 'i') {
+        const int32_t *from = decoder->msr->datasamples;
+        for (uint32_t i = 0; i < n; i++) {
+            to[i] = (float)from[i];
+        }
+    } else if (decoder->msr->sampletype == 'f') {
+        memcpy(to, decoder->msr->datasamples, n * sizeof(*to));
+    } else {
+        const double *from = decoder->msr->datasamples;
+        for (uint32_t i = 0; i < n; i++) {
+            to[i] = float_from_double(from[i]);
         }
     }
 }
