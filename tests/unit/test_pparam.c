@@ -232,16 +232,30 @@ static void test_saturation(void **state)
     assert_true(saturated);
 }
 
-/* Quakes outside the fit, as the records have them (Pleasant Hill M 4.46, BK.BRIB HN, 3 s): a check on units and signs. */
-static void test_known_quake(void **state)
+/* Measured at 2.1 s on two records: Pleasant Hill M 4.46 at BK.BRIB (not in the fit), Zagreb M 5.4 at SL.KOGS. A check on
+ * units, signs and the table as a whole: a wrong factor of ten in any measure is a whole magnitude. */
+static void test_known_quakes(void **state)
 {
-    struct toc_estimate e = estimate_of(3);
+    struct toc_estimate e = estimate_of(2.1);
 
     (void)state;
-    e.pv_ms = 3.2e-3f;
-    e.pe_m = 2.5e-4f;
-    e.pd_m = 2.6e-4f;
-    assert_float_equal(magnitude_of(&e, 16), 4.46, 0.8);
+    e.pv_ms = 2.7e-3f;
+    e.pe_m = 1.82e-4f;
+    e.pd_m = 1.84e-4f;
+    assert_float_equal(magnitude_of(&e, 16.4), 4.46, 0.5);
+    e.pv_ms = 7.8e-4f;
+    e.pe_m = 8.0e-5f;
+    e.pd_m = 1.09e-4f;
+    assert_float_equal(magnitude_of(&e, 65.8), 5.4, 0.5);
+}
+
+/* An S that should be there but was not picked is taken off, once it should be there. */
+static void test_unseen_s(void **state)
+{
+    struct toc_estimate before = estimate_of(3.6), after = estimate_of(3.8);
+
+    (void)state; /* 30 km: S - P 3.7 s */
+    assert_true(magnitude_of(&before, 30) - magnitude_of(&after, 30) > 0.1);
 }
 
 int main(void)
@@ -257,7 +271,8 @@ int main(void)
         cmocka_unit_test(test_range_of_distance),
         cmocka_unit_test(test_observed_s_ends_p),
         cmocka_unit_test(test_saturation),
-        cmocka_unit_test(test_known_quake),
+        cmocka_unit_test(test_known_quakes),
+        cmocka_unit_test(test_unseen_s),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

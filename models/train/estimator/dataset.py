@@ -39,9 +39,13 @@ def simulated_rows(tools, count, seed, scratch, chunk=500):
             "observed": np.ones(len(x), bool)}
 
 
+def site_of(record):
+    return record["station"].split("_")[1] if "_" in record["station"] else record["station"]
+
+
 def weight_of(record, counts):
     """Records of one quake share its weight softly; sensors on one pier (NP.8040 has seven) are one station."""
-    site = record["station"].split("_")[1]
+    site = site_of(record)
     return counts[record["event"]] ** -0.5 / counts[record["event"], site]
 
 
@@ -53,7 +57,7 @@ def real_rows(tools, data):
     counts = {}
     for i in keep:
         r = found[i]
-        site = r["station"].split("_")[1]
+        site = site_of(r)
         counts[r["event"], site] = counts.get((r["event"], site), 0) + 1
     for event, _ in list(counts):
         counts[event] = counts.get(event, 0) + 1

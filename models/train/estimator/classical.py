@@ -1,0 +1,83 @@
+"""Fit the classical station magnitude: M = k0 + k1 log10 y + k2 log10 R at knots of seconds after P, y from P alone.
+
+    classical.py --work DIR      (the folder train.py cached its rows in); prints the table of core/pparam.c
+
+Half of the weight is simulated (the shape over M and R), half real records of the training part (the level). Quakes are
+weighted as in training the network. Pv and Pe are fitted on M 2 to 6, where they grow; Pd on M 4.7 to 8.
+"""
+
+import argparse
+import os
+import pickle
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+KNOTS = (0.5, 1, 2, 3, 4, 6, 10)
+MEASURES = (("pv", 0, 8, 2.0, 6.0), ("pe", 1, 9, 2.0, 6.0), ("pd", 2, 10, 4.7, 8.0))
+SNR_LOG = 0.3
+MOST_KM = 250.0
+
+
+def p_rows(data, t):
+    """The row at t seconds after P, or just before S."""
+    end = np.minimum(t, np.where(np.isfinite(data["s_minus_p"]), data["s_minus_p"], t))
+    i = np.argmin(np.abs(10.0 ** data["x"][:, :, 12] - end[:, None]), 1)
+    return data["x"][np.arange(len(i)), i]
+
+
+def usable(data, rows, noise, measure, low, high):
+    m = data["magnitude"]
+    return ((rows[:, 1] - rows[:, 9] > SNR_LOG) & (rows[:, measure] - rows[:, noise] > SNR_LOG) & (rows[:, 13] < 0.5) &
+            (m >= low) & (m <= high) & (data["km"] < MOST_KM))
+
+
+def design(rows, data, measure):
+    return np.stack([np.ones(len(rows)), rows[:, measure], np.log10(data["km"])], 1)
+
+
+def fit_one(sim, real, t, measure, noise, low, high):
+    parts = []
+    for data, weight, slack in ((sim, 10.0 ** (-0.25 * np.maximum(sim["magnitude"] - 5, 0)), 0.0),
+                                (real, real["weight"], 0.7)):
+        rows = p_rows(data, t)
+        ok = usable(data, rows, noise, measure, low - slack, high)
+        parts.append((design(rows, data, measure)[ok], data["magnitude"][ok], weight[ok] / weight[ok].sum()))
+    g, m, w = (np.concatenate(p) for p in zip(*parts))
+    root = np.sqrt(w)
+    k, *_ = np.linalg.lstsq(g * root[:, None], m * root, rcond=None)
+    residual = g @ k - m
+    return k, np.sqrt(np.sum(w * residual ** 2) / w.sum()), len(parts[1][1])
+
+
+def s_contribution(data, measure, noise):
+    """How much S adds to log10 y when nobody knows that it has come: median of peak 2 s after S over peak at S."""
+    adds = []
+    for x, sp, m in zip(data["x"], data["s_minus_p"], data["magnitude"]):
+        i = int(np.argmin(np.abs(10.0 ** x[:, 12] - sp))) if np.isfinite(sp) else -1
+        if 5 < i < len(x) - 20 and x[i, measure] - x[0, noise] > SNR_LOG:
+            adds.append(x[i + 20, measure] - x[i, measure])
+    return np.median(adds), len(adds)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--work", required=True)
+    args = parser.parse_args()
+    sim = pickle.load(open(os.path.join(args.work, "sim_train.pkl"), "rb"))
+    real = pickle.load(open(os.path.join(args.work, "real.pkl"), "rb"))
+    keep = (real["split"] == "train") & real["amplitude"] & ~np.array(["FDSN:PB_" in s for s in real["station"]])
+    real = {key: value[keep] for key, value in real.items()}  # 2 Hz borehole geophones (PB) read displacement low
+    for name, measure, noise, low, high in MEASURES:
+        print("relation_%s" % name)
+        for t in KNOTS:
+            k, sigma, n = fit_one(sim, real, t, measure, noise, low, high)
+            print("    {%.3f, %.3f, %.3f, %.2f}, /* %4.1f s, %d real */" % (*k, sigma, t, n))
+        print("    S adds", "%.2f (%d simulated)" % s_contribution(sim, measure, noise),
+              "%.2f (%d real)" % s_contribution(real, measure, noise))
+
+
+if __name__ == "__main__":
+    main()
