@@ -91,6 +91,9 @@ size_t toc_schema_print(const struct toc_schema *schema, const void *object, cha
 /** Index of the first row at or after `from` whose value differs; n_rows when none does. */
 size_t toc_schema_differs(const struct toc_schema *schema, const void *a, const void *b, size_t from);
 
+/** Exchange the values of all rows with these flags. Both objects stay whole, lists included. */
+void toc_schema_exchange(const struct toc_schema *schema, unsigned flags, void *a, void *b);
+
 /** Steps (insert, delete, replace, swap of neighbours) from a to b, each counted up to 47 characters. */
 int toc_edit_distance(const char *a, const char *b);
 

@@ -1,5 +1,5 @@
 /*
- * Printing and comparing: struct to text by the rows.
+ * Printing, comparing, exchanging: from struct to text or to another struct, by the rows.
  */
 #include "daemon/schema.h"
 
@@ -115,6 +115,39 @@ size_t toc_schema_differs(const struct toc_schema *schema, const void *a, const 
             return i;
     }
     return schema->n_rows;
+}
+
+static size_t value_size(const struct toc_row *row)
+{
+    switch (row->type) {
+    case TOC_ROW_NUMBER:
+        return sizeof(double);
+    case TOC_ROW_INTEGER:
+    case TOC_ROW_CHOICE:
+        return sizeof(int32_t);
+    case TOC_ROW_BOOL:
+        return sizeof(bool);
+    case TOC_ROW_TEXT:
+        return row->size;
+    case TOC_ROW_LIST:
+        return sizeof(struct toc_list);
+    }
+    return 0;
+}
+
+void toc_schema_exchange(const struct toc_schema *schema, unsigned flags, void *a, void *b)
+{
+    for (size_t i = 0; i < schema->n_rows; i++) {
+        const struct toc_row *row = &schema->rows[i];
+        char *x = (char *)a + row->offset, *y = (char *)b + row->offset;
+
+        for (size_t n = row->flags & flags ? value_size(row) : 0; n > 0; n--, x++, y++) {
+            char kept = *x;
+
+            *x = *y;
+            *y = kept;
+        }
+    }
 }
 
 /* "0..1 s, default 0.8" */

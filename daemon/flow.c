@@ -1,0 +1,195 @@
+/*
+ * Record to message. Live, the network runs on a worker and the loop goes on
+ * listening; with the data clock everything is done in place, so that a
+ * recording gives the same result at any speed.
+ */
+#include "daemon/daemon.h"
+
+#include "daemon/clock.h"
+
+#define BATCH_LATE_S 1.0
+
+/* ---- messages out ---- */
+
+static const struct toc_envelope *stamp(struct toc_daemon *d)
+{
+    toc_ns now = toc_dataclock_now(&d->clock);
+
+    d->envelope.seq++;
+    d->envelope.sent = now == TOC_NS_NONE ? toc_clock_utc() : now;
+    d->envelope.status = toc_config_status_str(d->config);
+    d->envelope.config_revision = d->config_revision;
+    return &d->envelope;
+}
+
+static void send_line(struct toc_daemon *d, int len)
+{
+    if (len < 0 || toc_publisher_send(d->publisher, d->line, (size_t)len) < 0)
+        toc_log(TOC_LOG_ERROR, "message %llu was not sent: %s", (unsigned long long)d->envelope.seq,
+                len < 0 ? "too long" : "no memory");
+}
+
+static void tell_alert(const struct toc_alert *alert)
+{
+    const struct toc_log_about about = {.kind = TOC_LOG_EVENT, .event = alert->event};
+    bool loud = alert->type == TOC_ALERT_ALERT || alert->type == TOC_ALERT_CANCEL;
+
+    toc_log_about(loud ? TOC_LOG_ALERT : TOC_LOG_NOTICE, &about,
+                  "%s %s v%u: M %.1f +- %.1f at %.3f %.3f, %.0f km deep, score %.2f, %u sites (%s)",
+                  toc_alert_type_str(alert->type), alert->event, alert->version, alert->magnitude,
+                  alert->magnitude_sigma, alert->origin.latitude_deg, alert->origin.longitude_deg,
+                  alert->origin.depth_km, alert->score, alert->origin.used_sites, alert->reason ? alert->reason : "");
+}
+
+static void send_alerts(struct toc_daemon *d)
+{
+    static struct toc_alert alert; /* large; one thread */
+
+    while (toc_pipeline_next_alert(d->engine.pipeline, &alert)) {
+        send_line(d, toc_encode_alert(stamp(d), &alert, d->line, sizeof(d->line)));
+        tell_alert(&alert); /* after: the journal must not delay it */
+    }
+}
+
+void toc_daemon_drain(struct toc_daemon *d)
+{
+    struct toc_pick_report pick;
+    struct toc_estimate_report estimate;
+
+    send_alerts(d);
+    while (toc_pipeline_next_pick(d->engine.pipeline, &pick))
+        if (d->config->send_picks)
+            send_line(d, toc_encode_pick(stamp(d), &pick, d->line, sizeof(d->line)));
+    while (toc_pipeline_next_estimate(d->engine.pipeline, &estimate))
+        if (d->config->send_estimates)
+            send_line(d, toc_encode_estimate(stamp(d), &estimate, d->line, sizeof(d->line)));
+}
+
+void toc_daemon_beat(struct toc_daemon *d)
+{
+    struct toc_heartbeat beat;
+    const struct toc_envelope *envelope = stamp(d);
+
+    toc_engine_heartbeat(&d->engine, envelope->sent, &beat);
+    send_line(d, toc_encode_heartbeat(envelope, &beat, d->line, sizeof(d->line)));
+}
+
+/* ---- the network, on a worker ---- */
+
+static void run_batch(uv_work_t *work)
+{
+    toc_batch_run(((struct toc_daemon *)work->data)->batch);
+}
+
+static void on_batch_done(uv_work_t *work, int status)
+{
+    struct toc_daemon *d = work->data;
+    struct toc_batch *batch = d->batch;
+
+    (void)status; /* never cancelled */
+    d->batch = NULL;
+    d->batch_late = false;
+    toc_pipeline_give_batch(d->engine.pipeline, batch, toc_dataclock_now(&d->clock));
+    toc_daemon_drain(d);
+    d->dirty = true;
+    if (!d->stopping)
+        toc_daemon_infer(d);
+}
+
+/* Inference behind real time is shown, not hidden: windows wait in the rings meanwhile. */
+static void watch_batch(struct toc_daemon *d)
+{
+    double age = toc_clock_elapsed_s(d->batch_since, toc_clock_mono());
+
+    if (age < BATCH_LATE_S || d->batch_late)
+        return;
+    d->batch_late = true;
+    toc_log(TOC_LOG_WARNING, "the network is slower than the data: a batch runs for %.1f s", age);
+}
+
+void toc_daemon_infer(struct toc_daemon *d)
+{
+    if (d->clock.data || !d->dirty)
+        return;
+    if (d->batch) {
+        watch_batch(d);
+        return;
+    }
+    d->dirty = false;
+    d->batch = toc_pipeline_take_batch(d->engine.pipeline, toc_dataclock_now(&d->clock));
+    if (!d->batch)
+        return;
+    d->batch_since = toc_clock_mono();
+    d->work.data = d;
+    if (uv_queue_work(d->loop, &d->work, run_batch, on_batch_done) < 0) {
+        run_batch(&d->work);
+        on_batch_done(&d->work, 0);
+    }
+}
+
+/* ---- time and records ---- */
+
+static void tick(struct toc_daemon *d)
+{
+    toc_ns now = toc_dataclock_now(&d->clock);
+
+    toc_pipeline_tick(d->engine.pipeline, now);
+    if (d->clock.data)
+        toc_pipeline_work(d->engine.pipeline, now);
+    d->dirty = true;
+    toc_daemon_drain(d);
+}
+
+static void advance(struct toc_daemon *d, toc_ns until)
+{
+    while (toc_dataclock_tick(&d->clock, until))
+        tick(d);
+    toc_dataclock_reach(&d->clock, until);
+}
+
+void toc_daemon_pass_time(struct toc_daemon *d)
+{
+    if (!d->clock.data)
+        tick(d);
+    else if (d->clock.now != TOC_NS_NONE)
+        advance(d, toc_dataclock_idle(&d->clock, toc_clock_mono()));
+}
+
+/* Served recordings carry no arrival: half a second after the last sample, as replay assumes. */
+static toc_ns guess_arrival(struct toc_daemon *d, const uint8_t *bytes, size_t len)
+{
+    struct toc_chunk chunk;
+
+    if (toc_decode_record(d->decoder, bytes, len, &chunk) != TOC_DECODE_OK)
+        return d->clock.now;
+    return chunk.start + toc_ns_from_s((double)chunk.n / chunk.rate_hz) + TOC_NS_PER_S / 2;
+}
+
+static void push_data_clock(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns arrival)
+{
+    if (arrival == TOC_NS_NONE)
+        arrival = guess_arrival(d, bytes, len);
+    if (arrival == TOC_NS_NONE)
+        arrival = 0; /* rubbish before anything else: the fence counts it at any time */
+    else {
+        toc_dataclock_expect(&d->clock, arrival, toc_clock_mono());
+        advance(d, arrival);
+    }
+    (void)toc_pipeline_push_record(d->engine.pipeline, bytes, len, d->clock.now == TOC_NS_NONE ? 0 : d->clock.now);
+    if (d->clock.now == TOC_NS_NONE)
+        return;
+    toc_pipeline_work(d->engine.pipeline, d->clock.now);
+    toc_daemon_drain(d);
+}
+
+void toc_daemon_on_record(void *user, const uint8_t *bytes, size_t len, toc_ns arrival)
+{
+    struct toc_daemon *d = user;
+
+    if (d->clock.data) {
+        push_data_clock(d, bytes, len, arrival);
+        return;
+    }
+    (void)toc_pipeline_push_record(d->engine.pipeline, bytes, len, toc_dataclock_now(&d->clock)); /* counted there */
+    d->dirty = true;
+}
