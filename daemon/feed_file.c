@@ -12,7 +12,7 @@
 
 #include "daemon/clock.h"
 #include "daemon/log.h"
-#include "daemon/records.h"
+#include "daemon/archive.h"
 
 #define TURN_RECORDS 64     /* pushed in one turn of the loop */
 #define PACE_MS 20
@@ -23,7 +23,7 @@ struct file_feed {
     struct toc_feed base; /* first */
     uv_timer_t timer;
     struct toc_feed_sink sink;
-    struct toc_records records;
+    struct toc_archive records;
     size_t next;
     double speed;
     toc_ns first;
@@ -33,14 +33,14 @@ struct file_feed {
     struct toc_feed_report counts;
 };
 
-static bool is_due(const struct file_feed *f, const struct toc_record *record)
+static bool is_due(const struct file_feed *f, const struct toc_archived *record)
 {
     double at = toc_s_from_ns(record->arrival - f->first);
 
     return f->speed <= 0 || at <= toc_clock_elapsed_s(f->started, toc_clock_mono()) * f->speed;
 }
 
-static void give(struct file_feed *f, const struct toc_record *record)
+static void give(struct file_feed *f, const struct toc_archived *record)
 {
     f->counts.records++;
     f->counts.bytes += record->len;
@@ -87,7 +87,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct file_feed *f = handle->data;
 
-    toc_records_finish(&f->records);
+    toc_archive_finish(&f->records);
     free(f);
 }
 
@@ -105,7 +105,7 @@ static const struct toc_feed_ops file_ops = {.report = report, .destroy = destro
 
 static int load(struct file_feed *f, const char *path, char *why, size_t size)
 {
-    int err = toc_records_load(path, &f->records, why, size);
+    int err = toc_archive_load(path, &f->records, why, size);
 
     if (err == 0 && f->records.n == 0) {
         snprintf(why, size, "%s: holds no miniSEED record", path);
@@ -113,7 +113,7 @@ static int load(struct file_feed *f, const char *path, char *why, size_t size)
     }
     if (err < 0)
         return err;
-    toc_records_schedule(&f->records, LATENCY);
+    toc_archive_schedule(&f->records, LATENCY);
     f->first = f->records.records[0].arrival;
     if (f->records.skipped_bytes)
         toc_log(TOC_LOG_WARNING, "%s: %llu bytes are no records and were stepped over", path,
@@ -138,7 +138,7 @@ int toc_feed_file_create(uv_loop_t *loop, const struct toc_config_feed *config, 
     if (err == 0)
         err = uv_timer_init(loop, &f->timer);
     if (err < 0) {
-        toc_records_finish(&f->records);
+        toc_archive_finish(&f->records);
         free(f);
         return err;
     }

@@ -16,7 +16,7 @@
 #include "daemon/encode_json.h"
 #include "daemon/engine.h"
 #include "daemon/log.h"
-#include "daemon/records.h"
+#include "daemon/archive.h"
 
 #define TICK (TOC_NS_PER_S / 10)
 #define JUMP_S 900.0 /* a longer hole in the data is ticked through this far, then skipped */
@@ -32,7 +32,7 @@ struct replay {
     const struct toc_replay_options *options;
     struct toc_config *config;
     struct toc_engine engine;
-    struct toc_records records;
+    struct toc_archive records;
     struct toc_envelope envelope;
     struct stream alerts, picks, estimates;
     toc_ns now, next_tick;
@@ -93,17 +93,17 @@ static int load_records(struct replay *r)
 {
     char path[TOC_CONFIG_PATH_SIZE], reason[256];
     struct toc_file file;
-    int err = toc_records_load(r->options->folder, &r->records, r->why, sizeof(r->why));
+    int err = toc_archive_load(r->options->folder, &r->records, r->why, sizeof(r->why));
 
     if (err < 0)
         return err;
-    toc_records_schedule(&r->records, toc_ns_from_s(r->options->latency_s));
+    toc_archive_schedule(&r->records, toc_ns_from_s(r->options->latency_s));
     if (!in_folder(r, "arrivals.csv", path, sizeof(path)))
         return 0;
     err = toc_file_read(path, 1u << 30, &file);
     snprintf(reason, sizeof(reason), "%s", strerror(-err));
     if (err == 0) {
-        err = toc_records_override(&r->records, file.bytes, reason, sizeof(reason));
+        err = toc_archive_override(&r->records, file.bytes, reason, sizeof(reason));
         toc_file_finish(&file);
     }
     if (err < 0)
@@ -309,7 +309,7 @@ static double tail_s(const struct toc_config *config)
 static void run(struct replay *r)
 {
     bool terminal = !r->options->quiet && isatty(STDERR_FILENO);
-    const struct toc_record *records = r->records.records;
+    const struct toc_archived *records = r->records.records;
 
     r->started = r->shown = toc_clock_mono();
     r->started_at = r->now = records[0].arrival;
@@ -355,7 +355,7 @@ int toc_replay_run(const struct toc_replay_options *options)
     if (err < 0)
         toc_log(TOC_LOG_ERROR, "%s", r->why[0] ? r->why : strerror(-err));
     toc_engine_finish(&r->engine);
-    toc_records_finish(&r->records);
+    toc_archive_finish(&r->records);
     toc_config_destroy(r->config);
     free(r);
     return err;

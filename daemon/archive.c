@@ -1,7 +1,7 @@
 /*
  * Files to records, records to arrival order.
  */
-#include "daemon/records.h"
+#include "daemon/archive.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,7 +30,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name); /* not alphasort: that follows the locale */
 }
 
-static int add_file(struct toc_records *r, const char *path, char *why, size_t size)
+static int add_file(struct toc_archive *r, const char *path, char *why, size_t size)
 {
     struct toc_file *grown = realloc(r->files, (r->n_files + 1) * sizeof(*grown));
     size_t total = 0;
@@ -49,7 +49,7 @@ static int add_file(struct toc_records *r, const char *path, char *why, size_t s
     return err;
 }
 
-static int add_folder(struct toc_records *r, const char *folder, char *why, size_t size)
+static int add_folder(struct toc_archive *r, const char *folder, char *why, size_t size)
 {
     struct dirent **names = NULL;
     int n = scandir(folder, &names, wanted, by_name), err = n < 0 ? -errno : 0;
@@ -72,11 +72,11 @@ static int add_folder(struct toc_records *r, const char *folder, char *why, size
 
 /* ---- records ---- */
 
-static struct toc_record *add_record(struct toc_records *r)
+static struct toc_archived *add_record(struct toc_archive *r)
 {
     if (r->n == r->capacity) {
         size_t capacity = r->capacity ? 2 * r->capacity : 1024;
-        struct toc_record *grown = realloc(r->records, capacity * sizeof(*grown));
+        struct toc_archived *grown = realloc(r->records, capacity * sizeof(*grown));
 
         if (!grown)
             return NULL;
@@ -91,14 +91,14 @@ static toc_ns chunk_end(const struct toc_chunk *chunk)
     return chunk->start + toc_ns_from_s((double)chunk->n / chunk->rate_hz);
 }
 
-static int keep(struct toc_records *r, struct toc_decoder *decoder, const uint8_t *bytes, size_t len, toc_ns *last_end)
+static int keep(struct toc_archive *r, struct toc_decoder *decoder, const uint8_t *bytes, size_t len, toc_ns *last_end)
 {
-    struct toc_record *record = add_record(r);
+    struct toc_archived *record = add_record(r);
     struct toc_chunk chunk;
 
     if (!record)
         return -ENOMEM;
-    *record = (struct toc_record){.bytes = bytes, .len = (uint32_t)len, .order = (uint32_t)r->n, .end = *last_end,
+    *record = (struct toc_archived){.bytes = bytes, .len = (uint32_t)len, .order = (uint32_t)r->n, .end = *last_end,
                                   .start = TOC_NS_NONE};
     if (toc_decode_record(decoder, bytes, len, &chunk) == TOC_DECODE_OK) {
         record->end = *last_end = chunk_end(&chunk);
@@ -112,7 +112,7 @@ static int keep(struct toc_records *r, struct toc_decoder *decoder, const uint8_
 }
 
 /* Records back to back; where none begins, on in steps. */
-static int index_file(struct toc_records *r, struct toc_decoder *decoder, const struct toc_file *file)
+static int index_file(struct toc_archive *r, struct toc_decoder *decoder, const struct toc_file *file)
 {
     const uint8_t *bytes = (const uint8_t *)file->bytes;
     toc_ns last_end = TOC_NS_NONE;
@@ -134,7 +134,7 @@ static int index_file(struct toc_records *r, struct toc_decoder *decoder, const 
 }
 
 /* What never decoded before the first good record goes with the first: it must come at some time. */
-static void fill_ends(struct toc_records *r)
+static void fill_ends(struct toc_archive *r)
 {
     toc_ns first = 0;
 
@@ -146,7 +146,7 @@ static void fill_ends(struct toc_records *r)
             r->records[i].end = first;
 }
 
-static int index_all(struct toc_records *r)
+static int index_all(struct toc_archive *r)
 {
     struct toc_decoder *decoder = NULL;
     int err = toc_decoder_create(&decoder);
@@ -158,9 +158,9 @@ static int index_all(struct toc_records *r)
     return err;
 }
 
-int toc_records_load(const char *path, struct toc_records *ret_records, char *ret_why, size_t why_size)
+int toc_archive_load(const char *path, struct toc_archive *ret_archive, char *ret_why, size_t why_size)
 {
-    struct toc_records r = {0};
+    struct toc_archive r = {0};
     struct stat st;
     int err;
 
@@ -173,27 +173,27 @@ int toc_records_load(const char *path, struct toc_records *ret_records, char *re
     if (err == 0)
         err = index_all(&r);
     if (err < 0) {
-        toc_records_finish(&r);
+        toc_archive_finish(&r);
         return err;
     }
-    *ret_records = r;
+    *ret_archive = r;
     return 0;
 }
 
-void toc_records_finish(struct toc_records *records)
+void toc_archive_finish(struct toc_archive *records)
 {
     for (size_t i = 0; i < records->n_files; i++)
         toc_file_finish(&records->files[i]);
     free(records->files);
     free(records->records);
-    *records = (struct toc_records){0};
+    *records = (struct toc_archive){0};
 }
 
 /* ---- order ---- */
 
 static int by_arrival(const void *a, const void *b)
 {
-    const struct toc_record *x = a, *y = b;
+    const struct toc_archived *x = a, *y = b;
 
     if (x->arrival != y->arrival)
         return x->arrival < y->arrival ? -1 : 1;
@@ -202,14 +202,14 @@ static int by_arrival(const void *a, const void *b)
 
 static int by_order(const void *a, const void *b)
 {
-    const struct toc_record *x = a, *y = b;
+    const struct toc_archived *x = a, *y = b;
 
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
 static int by_channel(const void *a, const void *b)
 {
-    const struct toc_record *x = a, *y = b;
+    const struct toc_archived *x = a, *y = b;
     int c = strcmp(x->sid, y->sid);
 
     if (c)
@@ -217,13 +217,13 @@ static int by_channel(const void *a, const void *b)
     return x->start < y->start ? -1 : x->start > y->start ? 1 : by_order(a, b);
 }
 
-static void sort_records(struct toc_records *records, int (*compare)(const void *, const void *))
+static void sort_records(struct toc_archive *records, int (*compare)(const void *, const void *))
 {
     if (records->n > 0)
         qsort(records->records, records->n, sizeof(records->records[0]), compare);
 }
 
-void toc_records_schedule(struct toc_records *records, toc_ns latency)
+void toc_archive_schedule(struct toc_archive *records, toc_ns latency)
 {
     for (size_t i = 0; i < records->n; i++)
         records->records[i].arrival = records->records[i].end + latency;
@@ -284,7 +284,7 @@ static int read_time(const char *text, toc_ns *ret_time)
 }
 
 /* Records are sorted by order, which counts them from 0. */
-static struct toc_record *find_order(struct toc_records *r, const char *text)
+static struct toc_archived *find_order(struct toc_archive *r, const char *text)
 {
     char *end;
     unsigned long order = strtoul(text, &end, 10);
@@ -293,7 +293,7 @@ static struct toc_record *find_order(struct toc_records *r, const char *text)
 }
 
 /* Within a millisecond, since tables carry rounded times. Records are sorted by channel and start. */
-static struct toc_record *find_channel(struct toc_records *r, const char *sid, toc_ns start)
+static struct toc_archived *find_channel(struct toc_archive *r, const char *sid, toc_ns start)
 {
     size_t lo = 0, hi = r->n;
 
@@ -312,11 +312,11 @@ static struct toc_record *find_channel(struct toc_records *r, const char *sid, t
 }
 
 /* @return NULL, or what is wrong with the line */
-static const char *take_line(struct toc_records *r, const struct table *t, char *line)
+static const char *take_line(struct toc_archive *r, const struct table *t, char *line)
 {
     char *fields[COLUMNS_MAX];
     int n = split(line, fields);
-    struct toc_record *record;
+    struct toc_archived *record;
     toc_ns arrival, start;
 
     if (n <= t->arrival || n <= t->order || n <= t->sid || n <= t->start)
@@ -336,7 +336,7 @@ static const char *take_line(struct toc_records *r, const struct table *t, char 
     return NULL;
 }
 
-static const char *take_lines(struct toc_records *r, char *text, int *ret_line)
+static const char *take_lines(struct toc_archive *r, char *text, int *ret_line)
 {
     struct table table;
     const char *wrong = NULL;
@@ -359,7 +359,7 @@ static const char *take_lines(struct toc_records *r, char *text, int *ret_line)
     return wrong;
 }
 
-int toc_records_override(struct toc_records *records, const char *text, char *ret_why, size_t why_size)
+int toc_archive_override(struct toc_archive *records, const char *text, char *ret_why, size_t why_size)
 {
     char *copy = strdup(text);
     const char *wrong;

@@ -4,8 +4,8 @@
  * stepped over and counted; what looks like a record but does not decode is
  * kept, so that the pipeline refuses and counts it like any other.
  */
-#ifndef TOC_DAEMON_RECORDS_H
-#define TOC_DAEMON_RECORDS_H
+#ifndef TOC_DAEMON_ARCHIVE_H
+#define TOC_DAEMON_ARCHIVE_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -13,7 +13,7 @@
 #include "core/types.h"
 #include "daemon/files.h"
 
-struct toc_record {
+struct toc_archived {
     const uint8_t *bytes; /* borrowed from the list's files */
     uint32_t len;
     uint32_t order;       /* position as read: file by file (names sorted), top to bottom */
@@ -23,10 +23,10 @@ struct toc_record {
     char sid[TOC_SID_SIZE];
 };
 
-struct toc_records {
+struct toc_archive {
     struct toc_file *files; /* owned */
     size_t n_files;
-    struct toc_record *records; /* owned */
+    struct toc_archived *records; /* owned */
     size_t n, capacity;
     uint64_t skipped_bytes;     /* stepped over between records */
     uint64_t undecodable;       /* kept, but refused by the decoder */
@@ -38,11 +38,11 @@ struct toc_records {
  * @return 0, -ENOENT (no such file, or no *.mseed in the folder), -EFBIG (over 4 GiB in all), -ENOMEM, or what reading gave.
  *         ret_why names the file.
  */
-int toc_records_load(const char *path, struct toc_records *ret_records, char *ret_why, size_t why_size);
-void toc_records_finish(struct toc_records *records);
+int toc_archive_load(const char *path, struct toc_archive *ret_archive, char *ret_why, size_t why_size);
+void toc_archive_finish(struct toc_archive *records);
 
 /** Let each arrive `latency` after its end, and sort by arrival; equal ones stay in file order. */
-void toc_records_schedule(struct toc_records *records, toc_ns latency);
+void toc_archive_schedule(struct toc_archive *records, toc_ns latency);
 
 /**
  * Give arrivals from a table (CSV, first line names the columns). Columns: arrival, and either order (number of the
@@ -52,6 +52,6 @@ void toc_records_schedule(struct toc_records *records, toc_ns latency);
  *
  * @return 0, or -EINVAL with "line N: reason" in ret_why
  */
-int toc_records_override(struct toc_records *records, const char *text, char *ret_why, size_t why_size);
+int toc_archive_override(struct toc_archive *records, const char *text, char *ret_why, size_t why_size);
 
 #endif
