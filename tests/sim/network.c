@@ -131,7 +131,8 @@ static size_t find_or_add_site(struct toc_scenario *scenario, const struct toc_c
     return scenario->n_sites++;
 }
 
-/* The last sensor takes the channel if it is of its kind and not a second epoch (channels come sorted); else a new one begins. */
+/* The last sensor takes the channel if it is of its kind and no second epoch (channels come sorted); else a new one
+ * begins. NULL: not wanted. */
 static struct toc_scenario_sensor *sensor_for(struct toc_scenario *scenario, size_t site, const char *location,
                                               const char *channel, double rate_hz)
 {
@@ -165,7 +166,8 @@ static void take_channel(const struct toc_scenario_options *options, struct toc_
         return;
 
     const int k = sensor->n_channels++;
-    const bool acceleration = channel->unit == TOC_UNIT_ACCELERATION || (channel->unit != TOC_UNIT_VELOCITY && code[1] == 'N');
+    const bool acceleration = channel->unit == TOC_UNIT_ACCELERATION ||
+                              (channel->unit != TOC_UNIT_VELOCITY && code[1] == 'N');
     memcpy(sensor->channels[k], code, sizeof code);
     sensor->azimuth_deg[k] = isfinite(channel->azimuth_deg) ? channel->azimuth_deg : code[2] == 'E' ? 90.0 : 0.0;
     sensor->dip_deg[k] = isfinite(channel->dip_deg) ? channel->dip_deg : code[2] == 'Z' ? -90.0 : 0.0;
@@ -199,7 +201,9 @@ static int make_from_text(const struct toc_scenario_options *options, struct toc
             result = refuse(ret_why, why_size, "too many sites");
     }
     toc_inventory_finish(&inventory);
-    return result < 0 ? result : scenario->n_sensors ? 0 : refuse(ret_why, why_size, "no usable channel in the stations");
+    if (result == 0 && scenario->n_sensors == 0)
+        result = refuse(ret_why, why_size, "no usable channel in the stations");
+    return result;
 }
 
 int toc_network_make(const struct toc_scenario_options *options, struct toc_scenario *scenario, char *ret_why,

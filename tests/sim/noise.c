@@ -67,7 +67,8 @@ static void start_hump(struct toc_noise *noise, double psd, double hz, double ra
 
     /* Stationary pair of values: the variance and lag-one correlation of a second-order autoregression. */
     const double correlation = a1 / (1.0 - a2);
-    const double variance = noise->hump_kick * noise->hump_kick / (1.0 - a1 * correlation - a2 * (a1 * correlation + a2));
+    const double variance =
+        noise->hump_kick * noise->hump_kick / (1.0 - a1 * correlation - a2 * (a1 * correlation + a2));
     noise->hump[0] = sqrt(variance) * toc_random_normal(&noise->random);
     noise->hump[1] = correlation * noise->hump[0] +
                      sqrt(variance * (1.0 - correlation * correlation)) * toc_random_normal(&noise->random);

@@ -40,7 +40,8 @@ void toc_nuisance_ground(const struct toc_scenario_sensor *sensor, float *const 
     toc_random_seed(&random, sensor->seed, 200);
     for (int walks = how_many(sensor, &random, 1.0); walks > 0; walks--) {
         const double first_s = (double)somewhere(sensor, &random) / sensor->rate_hz;
-        const double pace_s = toc_random_range(&random, 0.45, 0.65), nearest = toc_random_log_range(&random, 3e-7, 3e-5);
+        const double pace_s = toc_random_range(&random, 0.45, 0.65);
+        const double nearest = toc_random_log_range(&random, 3e-7, 3e-5); /* m/s when closest */
         const double hz = toc_random_range(&random, 15.0, fmin(40.0, 0.4 * sensor->rate_hz));
         const int steps = 10 + (int)(30.0 * toc_random_uniform(&random));
         for (int i = 0; i < steps; i++) {

@@ -14,7 +14,7 @@
 #define RUPTURE_KMS 2.7
 #define COMPLEX_MAGNITUDE 6.5
 
-/* Shares from a stick broken at random, none below a small part, so that the first lobe may be small or the whole story. */
+/* Shares from a stick broken at random, none below a small part: the first lobe may be small or nearly all of it. */
 static int draw_shares(struct toc_random *random, double magnitude, double shares[TOC_QUAKE_LOBES_MAX])
 {
     const double most = 1.0 + fmin(4.5, 1.5 * fmax(0.0, magnitude - 5.0));
@@ -29,8 +29,8 @@ static int draw_shares(struct toc_random *random, double magnitude, double share
     return n;
 }
 
-/* Lobes of one rupture grow alike: moment rate near its start is 30 share t^2 / T^3, so T goes with share^(1/3). They start
- * spread over the time that the front needs along the fault. */
+/* Lobes of one rupture grow alike: moment rate near its start is 30 share t^2 / T^3, so T goes with share^(1/3). They
+ * start spread over the time that the front needs along the fault. */
 static void draw_lobes(struct toc_random *random, struct toc_quake *quake)
 {
     double shares[TOC_QUAKE_LOBES_MAX];
@@ -66,10 +66,11 @@ void toc_quake_draw(struct toc_random *random, double magnitude, struct toc_quak
 
 void toc_quake_path_draw(struct toc_random *random, struct toc_quake_path *ret_path)
 {
-    ret_path->q0 = 180.0 * pow(10.0, 0.15 * toc_random_normal(random)); /* southern California: Raoof et al. 1999, 180 f^0.45 */
+    /* Southern California: 180 f^0.45 (Raoof et al. 1999). */
+    ret_path->q0 = 180.0 * pow(10.0, 0.15 * toc_random_normal(random));
     ret_path->q_exponent = 0.45;
     ret_path->kappa_s = 0.03 * pow(10.0, 0.15 * toc_random_normal(random));
-    /* Soft rock of California amplifies S about twice above 1 Hz (Boore and Joyner 1997); P is taken as half of that in log. */
+    /* Soft rock of California amplifies S about twice above 1 Hz (Boore and Joyner 1997); P half of that in log. */
     const double soft = 0.12 * toc_random_normal(random);
     ret_path->site_p = 1.4 * pow(10.0, soft + 0.06 * toc_random_normal(random));
     ret_path->site_s = 2.2 * pow(10.0, soft + 0.12 * toc_random_normal(random));

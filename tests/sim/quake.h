@@ -63,7 +63,8 @@ void toc_quake_radiation(const struct toc_quake *quake, double azimuth_rad, doub
                          struct toc_quake_radiation *ret_radiation);
 
 /** Geometric spreading in 1/m at t seconds after the onset: 1/R to 70 km, then R^-1/2. R is stretched by the part of
- * the fault that has broken so far, at most by the finite-fault length 10^(-0.405 + 0.235 M) km of Yenier and Atkinson (2015). */
+ * the fault that has broken so far, at most by the finite-fault length 10^(-0.405 + 0.235 M) km of Yenier and
+ * Atkinson (2015). */
 double toc_quake_spreading(const struct toc_quake *quake, double hypocentral_km, double t_s);
 
 /** How long the station sees it: seconds from the P onset until the coda is spent. */

@@ -55,7 +55,8 @@ static void draw_path(struct toc_records *records, struct toc_random *random, do
     const double deepest_km = fmin(40.0, 0.98 * hypocentral_km);
     toc_quake_path_draw(random, ret_path);
     ret_path->depth_km = toc_random_range(random, 3.0, fmax(3.1, deepest_km));
-    ret_path->epicentral_km = sqrt(fmax(0.0, hypocentral_km * hypocentral_km - ret_path->depth_km * ret_path->depth_km));
+    ret_path->epicentral_km =
+        sqrt(fmax(0.0, hypocentral_km * hypocentral_km - ret_path->depth_km * ret_path->depth_km));
     ret_path->azimuth_rad = toc_random_range(random, 0.0, 2.0 * M_PI);
     const double stretch = exp(0.04 * toc_random_normal(random)), ratio = exp(0.02 * toc_random_normal(random));
     ret_path->p_s = stretch * toc_travel_s(records->travel, TOC_PHASE_P, ret_path->epicentral_km, ret_path->depth_km);
@@ -128,8 +129,8 @@ static void make(struct toc_records *records, struct toc_random *random, double 
     };
 }
 
-void toc_records_make(struct toc_records *records, uint64_t index, struct toc_record_head *ret_head, float (*ret_rows)[3],
-                      uint8_t *ret_clipped)
+void toc_records_make(struct toc_records *records, uint64_t index, struct toc_record_head *ret_head,
+                      float (*ret_rows)[3], uint8_t *ret_clipped)
 {
     struct toc_random random;
     toc_random_seed(&random, records->seed, index);

@@ -42,8 +42,8 @@ int toc_records_create(uint64_t seed, struct toc_records **ret_records);
 void toc_records_destroy(struct toc_records *records);
 
 /** Make record number `index`: the same whatever was made before. rows [TOC_RECORD_SAMPLES][3], clipped [..]. */
-void toc_records_make(struct toc_records *records, uint64_t index, struct toc_record_head *ret_head, float (*ret_rows)[3],
-                      uint8_t *ret_clipped);
+void toc_records_make(struct toc_records *records, uint64_t index, struct toc_record_head *ret_head,
+                      float (*ret_rows)[3], uint8_t *ret_clipped);
 
 /** As make(), with the size and the place given: for calibration. No noise, no instrument when `clean`. */
 void toc_records_make_at(struct toc_records *records, uint64_t index, double magnitude, double hypocentral_km,

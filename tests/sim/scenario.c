@@ -86,7 +86,8 @@ static void make_event(const struct toc_scenario_options *options, const struct 
     const double drawn_km = toc_random_range(&random, 5.0, 18.0);
     const double jitter_s = toc_random_range(&random, 0.0, 1.0);
 
-    toc_geo_offset(lat, lon, radius_km * cos(angle), radius_km * sin(angle), &event->latitude_deg, &event->longitude_deg);
+    toc_geo_offset(lat, lon, radius_km * cos(angle), radius_km * sin(angle), &event->latitude_deg,
+                   &event->longitude_deg);
     event->depth_km = index == 0 && !isnan(options->depth_km) ? options->depth_km : drawn_km;
     event->origin = scenario->start + toc_ns_from_s(options->first_origin_s + spacing_s * (double)index + jitter_s);
     toc_quake_draw(&random, fmax(0.0, options->magnitude - smaller), &event->quake);
@@ -94,7 +95,8 @@ static void make_event(const struct toc_scenario_options *options, const struct 
 }
 
 static void make_arrival(const struct toc_scenario *scenario, const struct toc_travel *travel,
-                         const struct toc_scenario_event *event, size_t site_index, struct toc_scenario_arrival *arrival)
+                         const struct toc_scenario_event *event, size_t site_index,
+                         struct toc_scenario_arrival *arrival)
 {
     const struct toc_scenario_site *site = &scenario->sites[site_index];
     struct toc_quake_path *path = &arrival->path;

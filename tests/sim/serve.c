@@ -85,7 +85,8 @@ static int fill(struct serving *serving)
     }
     for (size_t i = 0; i < serving->feed.n; i++) {
         const struct toc_feed_record *record = &serving->feed.records[i];
-        result = toc_slserver_add_at(serving->server, serving->feed.bytes + record->at, record->length, record->arrival);
+        const uint8_t *bytes = serving->feed.bytes + record->at;
+        result = toc_slserver_add_at(serving->server, bytes, record->length, record->arrival);
         if (result == -ENOMEM)
             return complain("records", result);
     }

@@ -21,7 +21,8 @@ struct toc_serve_options {
     bool end;              /* say END and exit when a client has got everything */
 };
 
-/** Runs until SIGINT, SIGTERM, or the end. Prints one line on stdout when listening. @return 0, or -errno (said on stderr) */
+/** Runs until SIGINT, SIGTERM, or the end. Prints one line on stdout when listening. @return 0, or -errno, said on
+ * stderr */
 int toc_serve(const struct toc_serve_options *options);
 
 #endif

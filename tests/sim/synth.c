@@ -181,8 +181,8 @@ static void source_filter(const struct toc_synth *synth, const struct phase *pha
     }
 }
 
-/* exp(-pi f^(1-n) t / Q0 - pi f kappa), times the amplification of the ground, which comes in around 1 Hz; with the phase
- * that makes it causal: the cepstrum folded onto positive times. */
+/* exp(-pi f^(1-n) t / Q0 - pi f kappa), times the amplification of the ground, which comes in around 1 Hz; with the
+ * phase that makes it causal: the cepstrum folded onto positive times. */
 static void path_filter(struct toc_synth *synth, const struct phase *phase)
 {
     double *re = synth->filter_re, *im = synth->filter_im;
