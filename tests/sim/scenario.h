@@ -35,7 +35,7 @@ struct toc_scenario_options {
     bool accelerometers;           /* an HN sensor beside each HH */
     bool nuisance;                 /* spikes, steps, calibration pulses, footsteps */
     toc_ns start;                  /* of the first sample */
-    const char *station_text;      /* FDSN text, level=channel, instead of the grid; NULL none. Borrowed during create */
+    const char *station_text;      /* FDSN text, level=channel, instead of the grid, or NULL. Borrowed in create */
     size_t station_text_len;
 };
 

@@ -328,7 +328,7 @@ static void polarisation(float *const enz[3], size_t n, double azimuth_rad, stru
     }
 }
 
-/* P is vertical and radial, S is horizontal in both directions, and larger: five times by (Vs/Vp)^3, the ground more. */
+/* P is vertical and radial, S is horizontal in both directions, larger: five times by (Vs/Vp)^3, the ground more. */
 static void p_is_vertical_and_s_horizontal(void **state)
 {
     enum { N = 6000, TRIALS = 60 };
