@@ -303,7 +303,7 @@ static enum toc_decode_verdict check_payload(const struct header *h, const struc
     return h->n <= capacity(s->encoding, len - h->data_offset) ? TOC_DECODE_OK : TOC_DECODE_COUNT;
 }
 
-/* SEED 2.4, fixed header fields 10 and 11: negative means divide. A zero multiplier is read as one, as libmseed does. */
+/* SEED 2.4, fixed header fields 10 and 11: negative means divide. A zero multiplier is read as one, as by libmseed. */
 static double rate_of(const struct header *h, const struct stated *s) {
     if (s->has_rate) {
         return s->rate_hz;

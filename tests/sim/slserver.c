@@ -54,6 +54,8 @@ struct client {
     struct client *next;
     struct subscription *subscriptions; /* owned */
     size_t n_subscriptions;
+    uint32_t *of_station; /* owned: station -> its subscription + 1; 0 none */
+    size_t n_of_station;
     bool streaming, writing, closing;
     bool close_when_flushed, ended;
     bool rubbish_sent;
@@ -246,6 +248,7 @@ static void on_client_closed(uv_handle_t *handle) {
     *link = client->next;
     server->counts.clients--;
     free(client->subscriptions);
+    free(client->of_station);
     free(client);
     one_handle_less(server);
 }
@@ -320,13 +323,12 @@ static bool selected(const struct subscription *subscription, const char stream[
 
 static bool wants(const struct client *client, size_t index) {
     const struct record *record = &client->server->records[index];
-    for (size_t i = 0; i < client->n_subscriptions; i++) {
-        const struct subscription *subscription = &client->subscriptions[i];
-        if (subscription->active && subscription->station == record->station) {
-            return index >= subscription->start && selected(subscription, record->stream);
-        }
+    uint32_t which = record->station < client->n_of_station ? client->of_station[record->station] : 0;
+    if (which == 0) {
+        return false;
     }
-    return false;
+    const struct subscription *subscription = &client->subscriptions[which - 1];
+    return subscription->active && index >= subscription->start && selected(subscription, record->stream);
 }
 
 static bool drop_is_due(const struct client *client) {
@@ -467,6 +469,21 @@ static void do_hello(struct client *client) {
     reply(client, options->organization ? options->organization : "Tocsin test bench");
 }
 
+static bool map_station(struct client *client, uint32_t station) {
+    if (station >= client->n_of_station) {
+        size_t n = client->server->n_stations;
+        uint32_t *more = realloc(client->of_station, n * sizeof(*more));
+        if (!more) {
+            return false;
+        }
+        memset(more + client->n_of_station, 0, (n - client->n_of_station) * sizeof(*more));
+        client->of_station = more;
+        client->n_of_station = n;
+    }
+    client->of_station[station] = (uint32_t)client->n_subscriptions;
+    return true;
+}
+
 static bool do_station(struct client *client, const char *sta, const char *net) {
     uint32_t index;
     if (!sta || !net || !find_station(client->server, net, sta, &index) ||
@@ -480,7 +497,7 @@ static bool do_station(struct client *client, const char *sta, const char *net) 
     }
     client->subscriptions = more;
     client->subscriptions[client->n_subscriptions++] = (struct subscription){.station = index};
-    return true;
+    return map_station(client, index);
 }
 
 static bool is_selector(const char *text) {

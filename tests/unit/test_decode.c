@@ -618,6 +618,37 @@ static void random_bit_flips(void **state) {
     assert_true(kinds >= 11);
 }
 
+/* Random records of every kind: time, rate and samples as libmseed's own reader has them. */
+static void random_records_equal_libmseed(void **state) {
+    (void)state;
+    static const int encodings[] = {1, 3, 4, 5, 10, 11};
+    static const double rates[] = {0.01, 0.1, 1, 20, 31.25, 40, 100, 200, 250, 1000, 10000};
+    uint64_t random = 99;
+    for (int run = 0; run < 3000; run++) {
+        struct make_record spec = make_record_default();
+        struct toc_chunk chunk;
+        MSRecord *msr = NULL;
+        spec.encoding = encodings[make_random(&random) % 6];
+        spec.reclen = 128 << make_random(&random) % 6;
+        spec.little_endian = make_random(&random) & 1;
+        spec.timing_quality = make_random(&random) & 1 ? 50 : -1;
+        spec.rate_hz = rates[make_random(&random) % 11];
+        /* years 1901..2099, to the microsecond */
+        spec.start_ns = (int64_t)(make_random(&random) % UINT64_C(6279811200000000)) * 1000;
+        spec.start_ns -= INT64_C(2177452800000000000);
+        pack(spec, 1 + (int)(make_random(&random) % 3000));
+        assert_int_equal(decode(&chunk), TOC_DECODE_OK);
+        assert_int_equal(msr_parse((char *)record, length, &msr, length, 1, 0), 0);
+        assert_true(chunk.start == msr->starttime * 1000);
+        assert_true(fabs(chunk.rate_hz / msr->samprate - 1) < 1e-12);
+        assert_int_equal(chunk.n, msr->numsamples);
+        for (uint32_t i = 0; i < chunk.n; i++) {
+            assert_true(chunk.samples[i] == sample_of(spec.encoding, (int)i));
+        }
+        msr_free(&msr);
+    }
+}
+
 /* ---- the odd files of ../shared/data, with what ObsPy makes of them ---- */
 
 static char data_dir[512];
@@ -825,6 +856,7 @@ int main(void) {
         cmocka_unit_test(every_verdict_has_a_text),
         cmocka_unit_test(truncated_at_every_byte),
         cmocka_unit_test(random_bit_flips),
+        cmocka_unit_test(random_records_equal_libmseed),
         cmocka_unit_test(odd_files_agree_with_obspy),
         cmocka_unit_test(odd_values_agree_with_obspy),
     };

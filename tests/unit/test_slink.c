@@ -329,7 +329,8 @@ static void rubbish_is_said_once_and_ends_it(void **state) {
     toc_slink_feed(slink, (const uint8_t *)endless, 1);
     EXPECT(slink, PROTOCOL_ERROR);
 
-    static const char *const packets[] = {"XX000001", "SL00000G", "SL-00001", "SLINF0  ", "OK\r\n\r\n\r\n", "\0\0\0\0\0\0\0\0"};
+    static const char *const packets[] = {"XX000001", "SL00000G",           "SL-00001",
+                                          "SLINF0  ", "OK\r\n\r\n\r\n", "\0\0\0\0\0\0\0\0"};
     for (int i = 0; i < 6; i++) {
         shake_hands(slink);
         toc_slink_feed(slink, (const uint8_t *)packets[i], 7);
@@ -438,7 +439,8 @@ static void record_without_a_length(void **state) {
         } else if (lie == 1) {
             record[46] = record[47] = 0; /* no blockettes */
         } else if (lie == 2) {
-            record[44] = record[45] = 0, record[46] = 0xEA, record[47] = 0x60; /* chain far away: must not be waited for */
+            record[44] = record[45] = 0; /* a chain far away: must not be waited for */
+            record[46] = 0xEA, record[47] = 0x60;
         } else {
             record[54] = 200; /* exponent */
         }
