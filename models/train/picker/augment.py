@@ -228,8 +228,8 @@ def spoil(crop, rng, mix=None):
 
 
 def targets(p, s, unknown, warm, frames=FRAMES, unscored_s=UNSCORED_S):
-    """Per frame j (which sees samples < 5 (j + 1)): class 0 noise, 1 P, 2 S, -1 not scored; ages of the last P and S."""
-    now = (np.arange(frames) + 1) * STRIDE / RATE
+    """Per frame j, whose time is that of the last sample it sees, 5 (j + 1) - 1: class 0 noise, 1 P, 2 S, -1 not scored; ages of the last P and S."""
+    now = ((np.arange(frames) + 1) * STRIDE - 1) / RATE
     kind = np.zeros(frames, np.int8)
     age = np.full((2, frames), np.nan, np.float32)
     for u, v in unknown:

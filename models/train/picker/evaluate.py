@@ -18,6 +18,7 @@ import pool as pool_module  # noqa: E402
 
 RATE, STRIDE = 100, 5
 DEAD_S, WARMUP_S = 1.0, 10.0
+LOWER_BY, HELD_FRAMES, AGE_MAX_S, MOVED_ON_S = 1.5, 10, 4.0, 2.0  # core/picker.c
 DELAYS = (0.3, 0.5, 1.0, 2.0, 4.0)
 TOLERANCES = (0.1, 0.3, 0.5)
 LEAD_S = 30.0
@@ -49,16 +50,30 @@ def probabilities(raw):
     return e / e.sum(1, keepdims=True)
 
 
-def emit(prob, age, threshold, warmup_s=WARMUP_S):
-    """Picks [(emitted s, pick s, probability)]: at or above the threshold, 1 s apart in emission and in time."""
-    out, last_out, last_pick = [], -9e9, -9e9
-    for j in np.flatnonzero(prob >= threshold):
-        now = (j + 1) * STRIDE / RATE
-        at = now - float(np.clip(age[j], 0, 4))
-        if now < warmup_s or now - last_out < DEAD_S or abs(at - last_pick) < DEAD_S:
+def emit(raw, phase, threshold, hop_s=None, warmup_s=WARMUP_S, offset_s=0.0):
+    """Picks [(emitted s, pick s, probability)] by the rules of core/picker.c. hop_s: the moment of emission is that of the
+    block the frame is in, as in the daemon (blocks end at offset_s and every hop_s from it); without it the frame's own."""
+    own, other = raw[:, 1 + phase].astype(np.float64), raw[:, 2 - phase].astype(np.float64)
+    odds = own - np.logaddexp(raw[:, 0].astype(np.float64), other)
+    level = np.log(threshold) - np.log1p(-threshold)
+    index = np.arange(len(odds))
+    broken = np.maximum.accumulate(np.where(odds < level - LOWER_BY, index, -1))
+    due = np.flatnonzero((odds >= level) | (index - broken >= HELD_FRAMES))
+    half = threshold / 2
+    low = np.concatenate([[0], np.cumsum(odds < np.log(half) - np.log1p(-half))])
+    out, said, last_out, last_pick, last_j = [], False, 0.0, 0.0, -1
+    for j in due:
+        now = ((j + 1) * STRIDE - 1) / RATE
+        age = float(raw[j, 3 + 2 * phase])
+        at = now - float(np.clip(age, 0, AGE_MAX_S))
+        armed = not said or low[j + 1] > low[last_j + 1]
+        if said and (now - last_out < DEAD_S or at - last_pick < DEAD_S or
+                     not (armed or (age < AGE_MAX_S and at - last_pick > MOVED_ON_S))):
             continue
-        out.append((now, at, float(prob[j])))
-        last_out, last_pick = now, at
+        said, last_out, last_pick, last_j = True, now, at, j
+        if now >= warmup_s:
+            shown = offset_s + np.ceil((now + 0.01 - offset_s) / hop_s - 1e-9) * hop_s if hop_s else now
+            out.append((float(shown), at, float(1 / (1 + np.exp(-odds[j])))))
     return out
 
 
@@ -220,26 +235,20 @@ class Held:
     """Outputs of one network on many streams, computed once, read at any threshold."""
 
     def __init__(self, net, features, streams, lead=True):
-        self.streams, self.p, self.s, self.age_p, self.age_s = [], [], [], [], []
+        self.streams, self.raw = [], []
         for one in streams:
             if lead and (one.p or one.s):
                 one = with_lead(one)
-            raw = outputs(net, features, masked(one))
-            prob = probabilities(raw)
             self.streams.append(one)
-            self.p.append(prob[:, 1].astype(np.float32))
-            self.s.append(prob[:, 2].astype(np.float32))
-            self.age_p.append(raw[:, 3])
-            self.age_s.append(raw[:, 5])
+            self.raw.append(outputs(net, features, masked(one)))
 
-    def picks(self, k, threshold, phase="P"):
-        return emit(self.p[k], self.age_p[k], threshold) if phase == "P" else emit(self.s[k], self.age_s[k], threshold)
+    def picks(self, k, threshold, phase="P", hop_s=None):
+        return emit(self.raw[k], "PS".index(phase), threshold, hop_s, offset_s=0.1 * (k % 5))
 
-    def recall(self, threshold, phase="P"):
+    def recall(self, threshold, phase="P", hop_s=None):
         rows = []
         for k, one in enumerate(self.streams):
-            marks = one.p if phase == "P" else one.s
-            rows += recall(self.picks(k, threshold, phase), marks)
+            rows += recall(self.picks(k, threshold, phase, hop_s), one.p if phase == "P" else one.s)
         return rows
 
     def false_rate(self, threshold, phase="P"):

@@ -62,7 +62,7 @@ def network_tables(net, pool, telica_z):
     chosen = ev.thresholds(calibration, RATES)
     chosen_s = ev.thresholds(calibration, RATES, "S")
     out = {"thresholds": chosen, "thresholds_s": chosen_s, "calibration_hours": calibration.false_rate(0.5)[1],
-           "false": {}, "recall": {}, "recall_s": {}, "s_as_p": {}, "sweep": {}}
+           "false": {}, "recall": {}, "recall_s": {}, "s_as_p": {}, "sweep": {}, "hop": {}}
     quakes = {name: held(streams) for name, streams in quake_sets(pool, telica_z).items() if streams}
     noise = {name: held(streams, False) for name, streams in noise_sets(pool).items()}
     noise["calibration"] = calibration
@@ -70,6 +70,7 @@ def network_tables(net, pool, telica_z):
         t, ts = chosen[rate], chosen_s[rate]
         out["false"][rate] = {k: v.false_rate(t) + v.false_rate(ts, "S") for k, v in noise.items()}
         out["recall"][rate] = {k: ev.line(v.recall(t)) for k, v in quakes.items()}
+        out["hop"][rate] = {k: ev.line(v.recall(t, hop_s=0.5)) for k, v in quakes.items()}
         out["recall_s"][rate] = {k: ev.line(v.recall(ts, "S")) for k, v in quakes.items()
                                  if any(s.s for s in v.streams) and "DeepDen" not in k}
         out["s_as_p"][rate] = {k: v.s_as_p(t) for k, v in quakes.items()}
@@ -130,6 +131,8 @@ def markdown(mine, base):
         for r in RATES:
             row = mine["recall"][r][name]
             out.append("| %s | %d | %s |\n" % (label[r], row["n"], ev.text(row)))
+        row = mine["hop"][RATES[1]][name]
+        out.append("| the middle one, read every 0.5 s | %d | %s |\n" % (row["n"], ev.text(row)))
         for who, rows in (base or {"recall": {}})["recall"].items():
             if rows.get(name):
                 out.append("| %s | %d | %s |\n" % (who, rows[name]["n"], ev.text(rows[name])))
