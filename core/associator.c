@@ -197,9 +197,10 @@ static void write_pick(struct toc_event_pick *slot, const struct toc_pick *pick,
 static bool enter(struct toc_event *event, const struct toc_pick *pick, enum toc_phase phase, toc_ns now)
 {
     struct toc_event_pick *rival = find_rival(event, pick, phase, false);
+    struct toc_event_pick *first = find_rival(event, pick, phase, true);
     bool suspect = phase != pick->phase;
 
-    if (suspect && find_rival(event, pick, phase, true))
+    if (suspect && first)
         return false;
     if (rival && (rival->used || suspect))
         return false;
@@ -207,7 +208,7 @@ static bool enter(struct toc_event *event, const struct toc_pick *pick, enum toc
         return false;
     if (!rival)
         rival = &event->picks[event->n_picks++];
-    write_pick(rival, pick, phase, !suspect && rival == find_rival(event, pick, phase, true));
+    write_pick(rival, pick, phase, !suspect && (!first || first == rival));
     event->changed = now;
     return true;
 }

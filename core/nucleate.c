@@ -15,19 +15,22 @@
 #define MARGIN_KM 100.0
 #define COARSE_STEPS 26
 #define COARSE_MIN_KM 4.0
-#define SEEDS_MAX 6
+#define SEEDS_MAX 8
 #define FINE_ROUNDS 3
-#define FINE_HALF 3       /* nodes to either side: 7 x 7 */
-#define SHRINK 3.0
+#define FINE_HALF 2       /* nodes to either side: 5 x 5 */
+#define SHRINK 2.7
 #define SLOWEST_KMS 5.5   /* turns half a cell into a time */
 #define QUIET_MAX 24
 #define GRACE_S 1.0
 #define CHANCE_SITES 4
 #define WIDTH_MIN_S 0.3
-#define PLANE_SITES 6
-#define PLANE_APERTURE_KM 50.0
-#define PLANE_KMS 9.0
-#define PLANE_SLACK_S 0.1
+#define FRONT_SITES 5
+#define FRONT_APERTURE_KM 50.0
+#define FRONT_KMS 9.0
+#define FRONT_HALF 6      /* slownesses to either side of zero */
+#define FRONT_S 0.6
+#define GLITCH_S 0.25
+#define GLITCH_APERTURE_KM 20.0
 #define MISSING_COST 0.5
 #define MISFIT_COST 0.5
 #define FAR_COST 0.1
@@ -190,7 +193,7 @@ static int gather(struct toc_nucleate *w, double depth_km, double slack_s)
     return sites_in(bits);
 }
 
-/* The densest window that holds the newest pick: how many sites, and its middle pick's time. */
+/* The densest window that holds the newest pick: how many sites, and their mean time. */
 static int densest(const struct toc_nucleate *w, double slack_s, double *ret_t0)
 {
     int best = 0;
@@ -198,47 +201,59 @@ static int densest(const struct toc_nucleate *w, double slack_s, double *ret_t0)
 
     for (size_t first = 0; first < w->n_near; first++) {
         double start = w->reduced_s[w->near[first]];
+        double sum = 0.0;
         uint64_t bits = 0;
         size_t last = first;
 
         if (start > w->reduced_s[0])
             break;
-        while (last < w->n_near && w->reduced_s[w->near[last]] - start <= width)
-            bits |= w->local[w->near[last++]].bit;
+        for (; last < w->n_near && w->reduced_s[w->near[last]] - start <= width; last++) {
+            bits |= w->local[w->near[last]].bit;
+            sum += w->reduced_s[w->near[last]];
+        }
         if (w->reduced_s[0] - start > width || sites_in(bits) <= best)
             continue;
         best = sites_in(bits);
-        *ret_t0 = w->reduced_s[w->near[first + (last - first) / 2]];
+        *ret_t0 = sum / (double)(last - first);
     }
     return best;
 }
 
-static bool is_due(const struct toc_nucleate *w, const struct toc_nucleate_site *site, double distance_km,
-                   double depth_km, double t0)
-{
-    double predicted = t0 + toc_travel_s(w->travel, TOC_PHASE_P, distance_km, depth_km);
+/* What a site without a match says about a trial. */
+enum silence { NOT_DUE, DEAF, MISSING };
 
-    if (predicted >= site->deaf_from_s && predicted < site->deaf_to_s)
-        return false;
-    return predicted < site->until_s - GRACE_S;
+/* Is the P so long past that the site would have said it, had it not been in a coda? */
+static enum silence silence_of(const struct toc_nucleate *w, const struct toc_nucleate_site *site, double distance_km,
+                               const struct trial *trial, double slack_s)
+{
+    double predicted, limit = site->until_s - GRACE_S - slack_s;
+
+    if (trial->t0 >= limit)
+        return NOT_DUE;
+    predicted = trial->t0 + toc_travel_s(w->travel, TOC_PHASE_P, distance_km, trial->depth_km);
+    if (predicted >= limit)
+        return NOT_DUE;
+    return predicted >= site->deaf_from_s && predicted < site->deaf_to_s ? DEAF : MISSING;
 }
 
 /* Quiet sites nearer than the farthest pick of the window that should have spoken. */
 static int count_missing(const struct toc_nucleate *w, const struct toc_geo_point *place, const struct trial *trial,
-                         double farthest_km)
+                         double farthest_km, double slack_s)
 {
     int missing = 0;
 
     for (size_t i = 0; i < w->n_quiet; i++) {
         double d = toc_geo_point_distance_km(place, &w->quiet[i]->place);
 
-        missing += d < farthest_km && is_due(w, w->quiet[i], d, trial->depth_km, trial->t0);
+        missing += d < farthest_km && silence_of(w, w->quiet[i], d, trial, slack_s) == MISSING;
     }
     return missing;
 }
 
-/* Fewer sites cost one each, a quiet one half, poor times and far places a little: they break ties. */
-static void price(struct toc_nucleate *w, const struct toc_geo_point *place, double slack_s, struct trial *trial)
+/* Fewer sites cost one each, a quiet one half, poor times and far places a little: they break ties. What is above
+ * the bound already is not asked for its quiet sites. */
+static void price(struct toc_nucleate *w, const struct toc_geo_point *place, double slack_s, double bound,
+                  struct trial *trial)
 {
     double misfit = 0.0, farthest = 0.0, far = 0.0;
     int used = 0;
@@ -258,19 +273,21 @@ static void price(struct toc_nucleate *w, const struct toc_geo_point *place, dou
     if (used == 0)
         return;
     trial->cost += MISFIT_COST * misfit / used + FAR_COST * log1p(hypot(far / used, trial->depth_km) / 10.0);
-    trial->cost += MISSING_COST * count_missing(w, place, trial, farthest);
+    if (trial->cost < bound)
+        trial->cost += MISSING_COST * count_missing(w, place, trial, farthest, slack_s);
 }
 
-/* @return false when too few sites agree at this node */
-static bool test_node(struct toc_nucleate *w, const struct toc_geo_point *place, double slack_s, struct trial *trial)
+/* @return false when too few sites agree at this node, or it costs more than the bound */
+static bool test_node(struct toc_nucleate *w, const struct toc_geo_point *place, double slack_s, double bound,
+                      struct trial *trial)
 {
     if (gather(w, trial->depth_km, slack_s) < w->settings->min_sites)
         return false;
     trial->n = densest(w, slack_s, &trial->t0);
-    if (trial->n < w->settings->min_sites)
+    if (trial->n < w->settings->min_sites || trial->n <= -bound)
         return false;
-    price(w, place, slack_s, trial);
-    return true;
+    price(w, place, slack_s, bound, trial);
+    return trial->cost < bound;
 }
 
 /* --- coarse to fine ------------------------------------------------------------------------------------------ */
@@ -318,6 +335,11 @@ static void seed_insert(struct toc_nucleate *w, const struct trial *trial, doubl
     w->seeds[k] = *trial;
 }
 
+static double seed_bound(const struct toc_nucleate *w)
+{
+    return w->n_seeds == SEEDS_MAX ? w->seeds[SEEDS_MAX - 1].cost : INFINITY;
+}
+
 static double slack_of(double step_km)
 {
     return 0.7 * step_km / SLOWEST_KMS;
@@ -337,7 +359,7 @@ static double search_coarse(struct toc_nucleate *w)
             for (size_t z = 0; z < sizeof(coarse_depths_km) / sizeof(coarse_depths_km[0]); z++) {
                 struct trial trial = {.north_km = n, .east_km = e, .depth_km = coarse_depths_km[z]};
 
-                if (test_node(w, &place, slack_of(step), &trial))
+                if (test_node(w, &place, slack_of(step), seed_bound(w), &trial))
                     seed_insert(w, &trial, step);
             }
         }
@@ -359,7 +381,7 @@ static bool refine_round(struct toc_nucleate *w, double step_km, double depth_st
                 struct trial t = {.north_km = north, .east_km = east,
                                   .depth_km = fmax(0.0, centre.depth_km + z * depth_step_km)};
 
-                if (test_node(w, &place, slack_of(step_km), &t) && t.cost < best.cost)
+                if (test_node(w, &place, slack_of(step_km), best.cost, &t))
                     best = t;
             }
         }
@@ -417,24 +439,30 @@ static double refit_t0(const struct toc_nucleate *w, const uint8_t *indices, siz
     return sum / (double)n;
 }
 
+/* Sites nearer than the farthest match whose P is due, those that match included. The deaf ones are counted too, and
+ * apart: chance has as many draws as there are sites, but only the others can be blamed for their silence. */
 static size_t count_expected(const struct toc_nucleate *w, const struct toc_geo_point *place,
-                             const struct trial *trial, const uint8_t *indices, size_t n)
+                             const struct trial *trial, const uint8_t *indices, size_t n, size_t *ret_deaf)
 {
     double farthest = 0.0;
-    size_t expected = n;
+    size_t expected = n, deaf = 0;
 
     for (size_t k = 0; k < n; k++)
         farthest = fmax(farthest, w->distance_km[indices[k]]);
     for (size_t i = 0; i < w->n_sites; i++) {
         double d = toc_geo_point_distance_km(place, &w->sites[i].place);
         bool matched = false;
+        enum silence silence;
 
         if (d >= farthest)
             continue;
         for (size_t k = 0; k < n && !matched; k++)
             matched = w->picks[indices[k]].site == w->sites[i].site;
-        expected += !matched && is_due(w, &w->sites[i], d, trial->depth_km, trial->t0);
+        silence = matched ? NOT_DUE : silence_of(w, &w->sites[i], d, trial, 0.0);
+        expected += silence != NOT_DUE;
+        deaf += silence == DEAF;
     }
+    *ret_deaf = deaf;
     return expected;
 }
 
@@ -480,44 +508,44 @@ static double aperture_km(const struct toc_nucleate *w, const uint8_t *indices, 
     return widest;
 }
 
-/* Least squares of t = a + x north + y east. @return rms, and the slowness; INFINITY for sites in a row */
-static double plane_rms_s(const struct toc_nucleate *w, const uint8_t *indices, size_t n, double *ret_slowness)
+/* Sites that a plane front of this slowness through the newest pick explains. */
+static int front_sites(const struct toc_nucleate *w, double north_s_km, double east_s_km)
 {
-    double mn = 0, me = 0, mt = 0, nn = 0, ne = 0, ee = 0, nt = 0, et = 0, tt = 0, det, x, y;
+    uint64_t bits = 0;
 
-    for (size_t k = 0; k < n; k++) {
-        mn += w->local[indices[k]].north_km / (double)n;
-        me += w->local[indices[k]].east_km / (double)n;
-        mt += w->picks[indices[k]].time_s / (double)n;
-    }
-    for (size_t k = 0; k < n; k++) {
-        double dn = w->local[indices[k]].north_km - mn, de = w->local[indices[k]].east_km - me;
-        double dt = w->picks[indices[k]].time_s - mt;
+    for (size_t i = 0; i < w->n_picks; i++) {
+        double t = w->local[i].north_km * north_s_km + w->local[i].east_km * east_s_km;
 
-        nn += dn * dn;
-        ne += dn * de;
-        ee += de * de;
-        nt += dn * dt;
-        et += de * dt;
-        tt += dt * dt;
+        if (fabs(w->picks[i].time_s - w->picks[0].time_s - t) <= FRONT_S)
+            bits |= w->local[i].bit;
     }
-    det = nn * ee - ne * ne;
-    if (det < 1e-6 * (nn + ee) * (nn + ee))
-        return INFINITY;
-    x = (ee * nt - ne * et) / det;
-    y = (nn * et - ne * nt) / det;
-    *ret_slowness = hypot(x, y);
-    return sqrt(fmax(0.0, tt - x * nt - y * et) / (double)n);
+    return sites_in(bits);
 }
 
-static bool is_plane_wave(const struct toc_nucleate *w, double t0, const uint8_t *indices, size_t n)
+/* No moveout at all: over such an aperture only a clock, a power line or a switch does that. */
+static bool is_glitch(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
 {
-    double slowness = INFINITY, rms;
+    return w->picks[indices[n - 1]].time_s - w->picks[indices[0]].time_s <= GLITCH_S; /* in order of time */
+}
 
-    if (n < PLANE_SITES || aperture_km(w, indices, n) < PLANE_APERTURE_KM)
+/* A front from far away, or a glitch that hits all at once, is faster along the surface than any quake of ours. */
+static bool is_front(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
+{
+    const double step = 1.0 / FRONT_KMS / FRONT_HALF;
+    double aperture = aperture_km(w, indices, n);
+    int best = 0;
+
+    if (aperture >= GLITCH_APERTURE_KM && is_glitch(w, indices, n))
+        return true;
+    if (aperture < FRONT_APERTURE_KM)
         return false;
-    rms = plane_rms_s(w, indices, n, &slowness);
-    return slowness < 1.0 / PLANE_KMS && rms <= rms_s(w, t0, indices, n) + PLANE_SLACK_S;
+    for (int y = -FRONT_HALF; y <= FRONT_HALF; y++)
+        for (int x = -FRONT_HALF; x <= FRONT_HALF; x++) {
+            int sites = x * x + y * y <= FRONT_HALF * FRONT_HALF ? front_sites(w, y * step, x * step) : 0;
+
+            best = sites > best ? sites : best;
+        }
+    return best >= FRONT_SITES && best > (int)n;
 }
 
 static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleus *ret)
@@ -525,7 +553,7 @@ static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleu
     const struct toc_nucleate_settings *s = w->settings;
     struct toc_geo_point place = place_of(w, trial->north_km, trial->east_km);
     uint8_t indices[PICKS_MAX];
-    size_t n;
+    size_t n, deaf;
 
     measure_distances(w, &place);
     gather(w, trial->depth_km, 0.0);
@@ -537,10 +565,11 @@ static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleu
     if (n < (size_t)s->min_sites)
         return false;
     ret->n = n;
-    ret->expected = count_expected(w, &place, trial, indices, n);
+    ret->expected = count_expected(w, &place, trial, indices, n, &deaf);
     ret->log10_chance = log10_chance(w, trial->t0, indices, n, ret->expected);
+    ret->expected -= deaf;
     if ((double)n < s->min_expected * (double)ret->expected ||
-        ret->log10_chance > -2.0 * fmin(CHANCE_SITES, s->min_sites) || is_plane_wave(w, trial->t0, indices, n))
+        ret->log10_chance > -2.0 * fmin(CHANCE_SITES, s->min_sites) || is_front(w, indices, n))
         return false;
     toc_geo_offset(w->lat, w->lon, trial->north_km, trial->east_km, &ret->latitude_deg, &ret->longitude_deg);
     ret->depth_km = trial->depth_km;

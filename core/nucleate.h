@@ -5,18 +5,20 @@
  * well. Knows nothing of events; core/associator.h makes them of this.
  *
  * Search: epicentres over the box of the sites that picked plus 100 km, four depths, coarse to fine (about 12 km, then
- * 4, 1.3 and 0.5 km around the six best places); at each node the origin time is the densest window of t - tt. A pick
+ * 4, 1.5 and 0.6 km around the eight best places); at each node the origin time is the densest window of t - tt. A pick
  * matches within residual_s + its sigma.
  *
  * Judgement, all of:
  *   n >= min_sites sites match
  *   n / N >= min_expected, N the n and the usable sites nearer than the farthest of them whose P is due (predicted
  *   before picked_until - 1 s) and that are not deaf to it in the coda of another event
- *   chance: C(N, n) product of q_i <= 10^-8 (10^-2n for min_sites n < 4), q_i = 1 - exp(-2 w rate_i): as many
- *   coincidences would be seen in N sites that pick at rate_i without cause; w is the largest residual, corrected for
- *   the four fitted parameters, at least 0.3 s and at most the match tolerance. A noisy minute asks for more sites.
- *   not a plane wave: six or more sites over 50 km and more, which a front of more than 9 km/s fits as well as the
- *   point does, are a teleseism and no quake of ours
+ *   chance: C(N', n) product of q_i <= 10^-8 (10^-2n for min_sites n < 4), N' = N with the deaf ones, q_i = 1 -
+ *   exp(-2 w rate_i): as many coincidences would be seen in N' sites that pick at rate_i without cause; w is the
+ *   largest residual, corrected for the four fitted parameters, at least 0.3 s and at most the match tolerance. A
+ *   noisy minute asks for more sites.
+ *   no front: over 50 km and more, no plane wave faster than 9 km/s through the newest pick explains (within 0.6 s)
+ *   five or more sites that are also more than n, and the n are not all within 0.25 s: a teleseism, or a glitch that
+ *   hits all at once
  */
 #ifndef TOC_CORE_NUCLEATE_H
 #define TOC_CORE_NUCLEATE_H
@@ -69,8 +71,8 @@ int toc_nucleate_create(const struct toc_travel *travel /* borrowed */, struct t
 void toc_nucleate_destroy(struct toc_nucleate *workspace);
 
 /**
- * @param picks   1..TOC_NUCLEATE_PICKS_MAX, picks[0] is the newest: every answer contains it. Several of one site may
- *                be given; one of them counts
+ * @param picks   1..TOC_NUCLEATE_PICKS_MAX, picks[0] is the newest: the search looks for it, since the others were
+ *                searched before. Several of one site may be given; one of them counts
  * @param sites   every usable site within reach, those that picked too
  * @return true when an origin passed; ret_nucleus is untouched otherwise
  */
