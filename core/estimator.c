@@ -207,3 +207,10 @@ void toc_estimator_note_s(struct toc_estimator *estimator, toc_ns s_time)
     estimator->observed_sp_s = (float)toc_s_from_ns(s_time - estimator->pick.time);
     toc_pparam_guard(&estimator->p, (double)estimator->observed_sp_s);
 }
+
+void toc_estimator_expect_s(struct toc_estimator *estimator, toc_ns s_time)
+{
+    if (!estimator->started || s_time <= estimator->pick.time || isfinite(estimator->observed_sp_s))
+        return;
+    toc_pparam_guard(&estimator->p, toc_s_from_ns(s_time - estimator->pick.time));
+}

@@ -60,4 +60,8 @@ int toc_estimator_step(struct toc_estimator *estimator, const struct toc_motion_
  * the P pick is ignored. */
 void toc_estimator_note_s(struct toc_estimator *estimator, toc_ns s_time);
 
+/** S is expected at this time by an origin that many stations made: the classical peaks stop there. The network's own
+ * S-P stays as it is; a picked S (above) goes before any expectation. May be called again as the origin moves. */
+void toc_estimator_expect_s(struct toc_estimator *estimator, toc_ns s_time);
+
 #endif

@@ -31,6 +31,7 @@
 struct followed {
     struct toc_estimator *estimator; /* owned */
     bool active;
+    uint64_t pick_id;
     toc_ns onset;
     int64_t next; /* absolute step it waits for */
 };
@@ -283,6 +284,7 @@ static void follow(struct toc_listener *l, const struct toc_pick *pick)
     toc_estimator_start(f->estimator, pick, noise, n, isfinite(toc_group_scale(l->group)));
     f->active = true;
     f->onset = pick->time;
+    f->pick_id = pick->id;
     f->next = onset;
 }
 
@@ -358,6 +360,13 @@ void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct to
     l->picked_until = (l->block_index + l->hop) * TOC_GRID_NS;
     l->filled = 0;
     l->due = false;
+}
+
+void toc_listener_expect_s(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+{
+    for (int i = 0; i < FOLLOWED; i++)
+        if (l->followed[i].active && l->followed[i].pick_id == pick_id)
+            toc_estimator_expect_s(l->followed[i].estimator, s_time);
 }
 
 enum toc_station_status toc_listener_status(const struct toc_listener *l, toc_ns now)

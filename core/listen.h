@@ -64,6 +64,9 @@ struct toc_listener_result {
  */
 void toc_listener_give(struct toc_listener *listener, uint64_t *next_pick_id, struct toc_listener_result *ret_result);
 
+/** The origin this P belongs to puts S at this time: P measurements end there. Unknown or ended picks are ignored. */
+void toc_listener_expect_s(struct toc_listener *listener, uint64_t pick_id, toc_ns s_time);
+
 /** Its one status at `now`. */
 enum toc_station_status toc_listener_status(const struct toc_listener *listener, toc_ns now);
 

@@ -513,12 +513,25 @@ static void speak(struct toc_pipeline *p, const struct toc_event *event, toc_ns 
     p->stats.alerts++;
 }
 
+/* Where the origin puts S, measurements on P end. */
+static void expect_s(struct toc_pipeline *p, const struct toc_event *event)
+{
+    for (uint16_t i = 0; i < event->n_picks; i++) {
+        const struct toc_event_pick *ep = &event->picks[i];
+        if (ep->pick.phase != TOC_PHASE_P || !ep->used)
+            continue;
+        double s = toc_travel_s(p->travel, TOC_PHASE_S, ep->distance_km, event->origin.depth_km);
+        toc_listener_expect_s(p->listeners[ep->pick.group], ep->pick.id, event->origin.time + toc_ns_from_s(s));
+    }
+}
+
 static void think_over(struct toc_pipeline *p, struct toc_event *event, struct watch *w, toc_ns now)
 {
     struct toc_estimate estimates[TOC_EVENT_PICKS_MAX];
     if (w->news || w->located == TOC_NS_NONE || now - w->located >= LOCATE_NS) {
         toc_locate_update(p->locator, event, p->sites, p->n_sites, now);
         w->located = now;
+        expect_s(p, event);
     }
     size_t n = estimates_of(p, event, estimates);
     toc_fusion_update(&p->settings.fusion, event, estimates, n, p->sites, p->n_sites, now);
