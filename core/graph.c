@@ -60,12 +60,12 @@ static bool is_window(const struct toc_layer *layer) /* reads neighbouring rows 
     return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_MAXPOOL || layer->op == TOC_OP_AVGPOOL;
 }
 
-static bool has_weight_matrix(const struct toc_layer *layer)
+bool toc_graph_is_linear(const struct toc_layer *layer)
 {
     return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_CONVTRANSPOSE1D || layer->op == TOC_OP_DENSE;
 }
 
-static bool is_recurrent(const struct toc_layer *layer)
+bool toc_graph_is_recurrent(const struct toc_layer *layer)
 {
     return layer->op == TOC_OP_LSTM || layer->op == TOC_OP_GRU;
 }
@@ -104,9 +104,9 @@ uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec
         ret_specs[n++] = (struct toc_tensor_spec){"weight", 3, {in, out, layer->kernel}};
     else if (layer->op == TOC_OP_DENSE)
         ret_specs[n++] = (struct toc_tensor_spec){"weight", 2, {out, in, 0}};
-    if (has_weight_matrix(layer) && layer->bias)
+    if (toc_graph_is_linear(layer) && layer->bias)
         ret_specs[n++] = (struct toc_tensor_spec){"bias", 1, {out, 0, 0}};
-    if (is_recurrent(layer)) {
+    if (toc_graph_is_recurrent(layer)) {
         ret_specs[n++] = (struct toc_tensor_spec){"weight_ih_l0", 2, {gates, in, 0}};
         ret_specs[n++] = (struct toc_tensor_spec){"weight_hh_l0", 2, {gates, out, 0}};
         if (layer->bias) {
@@ -217,7 +217,7 @@ static int derive_channels(struct check *check, uint32_t index)
 {
     struct toc_layer *layer = &check->graph->layers[index];
     const struct toc_layer *layers = check->graph->layers;
-    bool given = index == 0 || has_weight_matrix(layer) || is_recurrent(layer);
+    bool given = index == 0 || toc_graph_is_linear(layer) || toc_graph_is_recurrent(layer);
     uint64_t channels = given ? layer->channels : layers[layer->inputs[0]].channels;
     uint64_t limit = given ? TOC_GRAPH_CHANNELS_MAX : TOC_GRAPH_FLAT_MAX;
 
@@ -322,7 +322,7 @@ static void fold_batchnorms(struct toc_graph *graph, uint32_t *uses)
     for (uint32_t i = 1; i < graph->n_layers; i++) {
         struct toc_layer *norm = &graph->layers[i], *before = &graph->layers[norm->inputs[0]];
 
-        if (norm->op != TOC_OP_BATCHNORM || !has_weight_matrix(before) || before->activation != TOC_NN_NONE ||
+        if (norm->op != TOC_OP_BATCHNORM || !toc_graph_is_linear(before) || before->activation != TOC_NN_NONE ||
             uses[norm->inputs[0]] != 1)
             continue;
         norm->folded = true;

@@ -96,6 +96,10 @@ struct toc_tensor_spec {
 const char *toc_graph_op_str(enum toc_op op);
 enum toc_op toc_graph_op_parse(const char *text);
 
+/** A weight matrix and a bias: conv1d, convtranspose1d, dense. And: lstm, gru. */
+bool toc_graph_is_linear(const struct toc_layer *layer);
+bool toc_graph_is_recurrent(const struct toc_layer *layer);
+
 /** A layer with the defaults every operation starts from; name and op are the caller's to fill. */
 struct toc_layer toc_graph_layer_default(void);
 

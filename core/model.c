@@ -18,9 +18,9 @@
 
 #include "core/graph.h"
 #include "core/net.h"
+#include "core/tensors.h"
 
 #define HEADER_MAX (1u << 20) /* bytes of JSON: a graph of 256 layers takes 60 KB */
-#define TENSORS_MAX ((size_t)TOC_GRAPH_LAYERS_MAX * TOC_GRAPH_TENSORS_MAX)
 #define CONSTANTS_MAX 64
 #define KEY_SIZE 64
 #define LABEL_SIZE 96
@@ -49,25 +49,14 @@ struct toc_model_scratch {
     struct toc_net_state *state;     /* owned; of whole windows */
 };
 
-/* One entry of the file's tensor table. */
-struct tensor {
-    const char *name; /* borrowed from the JSON header */
-    uint32_t n_dims;
-    uint64_t dims[3];
-    uint64_t begin, end; /* bytes into the payload */
-    bool bound;
-};
-
 /* A load in progress. */
 struct load {
     const uint8_t *payload; /* borrowed */
     uint64_t payload_len;
     json_t *header, *graph_json; /* owned */
     const char *graph_text;      /* borrowed from header */
-    struct tensor *tensors;      /* owned; TENSORS_MAX */
-    size_t n_tensors;
-    float *values; /* owned; the payload as aligned floats of this machine */
-    const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into values */
+    struct toc_tensors tensors;  /* owned */
+    const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
     struct toc_model *model; /* owned until handed out */
     char *why;
     size_t why_size;
@@ -182,66 +171,45 @@ static int check_checksum(struct load *load)
 
 /* ---- the tensor table ---- */
 
-static int read_shape(struct load *load, struct tensor *tensor, const json_t *shape)
+static int read_shape(struct load *load, struct toc_tensor *tensor, const json_t *shape)
 {
-    uint64_t values = 1;
-
     tensor->n_dims = (uint32_t)json_array_size(shape);
-    if (!json_is_array(shape) || json_array_size(shape) < 1 || json_array_size(shape) > 3)
-        return refuse(load, -EINVAL, "tensor '%s': shape is not of 1..3 numbers", tensor->name);
+    if (!json_is_array(shape) || tensor->n_dims < 1 || json_array_size(shape) > TOC_TENSOR_DIMS_MAX)
+        return refuse(load, -EINVAL, "tensor '%.60s': shape is not of 1..3 numbers", tensor->name);
     for (uint32_t d = 0; d < tensor->n_dims; d++) {
-        const json_t *dim = json_array_get(shape, d);
-        json_int_t n = json_integer_value(dim);
+        json_int_t n = json_integer_value(json_array_get(shape, d)); /* 0 when it is no whole number */
 
-        if (!json_is_integer(dim) || n < 1 || n > (json_int_t)TOC_MODEL_BYTES_MAX)
-            return refuse(load, -EINVAL, "tensor '%s': dimension %u is out of range", tensor->name, d);
+        if (n < 1)
+            return refuse(load, -EINVAL, "tensor '%.60s': dimension %u is out of range", tensor->name, d);
         tensor->dims[d] = (uint64_t)n;
-        values *= (uint64_t)n;
-        if (values > TOC_MODEL_BYTES_MAX)
-            return refuse(load, -EINVAL, "tensor '%s': larger than the file", tensor->name);
     }
-    if (tensor->end - tensor->begin != values * sizeof(float))
-        return refuse(load, -EINVAL, "tensor '%s': %llu bytes do not hold its shape", tensor->name,
-                      (unsigned long long)(tensor->end - tensor->begin));
     return 0;
 }
 
 static int read_tensor(struct load *load, const char *name, const json_t *entry)
 {
-    struct tensor *tensor = &load->tensors[load->n_tensors];
     const char *dtype = json_string_value(json_object_get(entry, "dtype"));
     const json_t *offsets = json_object_get(entry, "data_offsets");
     json_int_t begin = json_integer_value(json_array_get(offsets, 0));
     json_int_t end = json_integer_value(json_array_get(offsets, 1));
+    struct toc_tensor tensor = {.name = name, .begin = (uint64_t)begin, .end = (uint64_t)end};
+    int error;
 
-    if (load->n_tensors == TENSORS_MAX)
-        return refuse(load, -EINVAL, "more than %zu tensors", TENSORS_MAX);
     if (dtype == NULL || strcmp(dtype, "F32") != 0)
         return refuse(load, -EINVAL, "tensor '%.60s': dtype is '%.20s', not F32", name, dtype != NULL ? dtype : "");
     if (json_array_size(offsets) != 2 || !json_is_integer(json_array_get(offsets, 0)) ||
-        !json_is_integer(json_array_get(offsets, 1)) || begin < 0 || end < begin || (uint64_t)end > load->payload_len)
+        !json_is_integer(json_array_get(offsets, 1)) || begin < 0 || end < 0)
         return refuse(load, -EINVAL, "tensor '%.60s': offsets lead outside the file", name);
-    *tensor = (struct tensor){.name = name, .begin = (uint64_t)begin, .end = (uint64_t)end};
-    load->n_tensors++;
-    return read_shape(load, tensor, json_object_get(entry, "shape"));
+    error = read_shape(load, &tensor, json_object_get(entry, "shape"));
+    return error != 0 ? error : toc_tensors_add(&load->tensors, &tensor, load->why, load->why_size);
 }
 
-static int by_begin(const void *a, const void *b)
-{
-    const struct tensor *x = a, *y = b;
-
-    return (x->begin > y->begin) - (x->begin < y->begin);
-}
-
-/* Without overlaps and holes, as the format demands: every byte belongs to one tensor. */
 static int read_tensors(struct load *load)
 {
     const char *name;
     json_t *entry;
-    uint64_t at = 0;
 
-    load->tensors = calloc(TENSORS_MAX, sizeof(*load->tensors));
-    if (load->tensors == NULL)
+    if (toc_tensors_init(&load->tensors, load->payload, load->payload_len) != 0)
         return refuse(load, -ENOMEM, "out of memory");
     json_object_foreach(load->header, name, entry) {
         int error = strcmp(name, "__metadata__") == 0 ? 0 : read_tensor(load, name, entry);
@@ -249,29 +217,7 @@ static int read_tensors(struct load *load)
         if (error != 0)
             return error;
     }
-    qsort(load->tensors, load->n_tensors, sizeof(*load->tensors), by_begin);
-    for (size_t i = 0; i < load->n_tensors; at = load->tensors[i++].end)
-        if (load->tensors[i].begin != at)
-            return refuse(load, -EINVAL, "tensor '%.60s': overlaps another, or leaves a hole", load->tensors[i].name);
-    if (at != load->payload_len)
-        return refuse(load, -EINVAL, "%llu bytes after the last tensor", (unsigned long long)(load->payload_len - at));
-    return 0;
-}
-
-static int read_values(struct load *load)
-{
-    size_t n = (size_t)(load->payload_len / sizeof(float));
-
-    load->values = calloc(n > 0 ? n : 1, sizeof(float));
-    if (load->values == NULL)
-        return refuse(load, -ENOMEM, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *b = load->payload + 4 * i;
-        uint32_t bits = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-
-        memcpy(&load->values[i], &bits, sizeof(bits));
-    }
-    return 0;
+    return toc_tensors_seal(&load->tensors, load->why, load->why_size);
 }
 
 /* ---- the graph ---- */
@@ -281,12 +227,12 @@ static int refuse_layer(struct load *load, const struct toc_layer *layer, const 
     return refuse(load, -EINVAL, "layer '%s' (%s): %s", layer->name, toc_graph_op_str(layer->op), what);
 }
 
-static int read_number(struct load *load, const struct toc_layer *layer, const json_t *value, const char *key,
+static int read_number(struct load *load, const struct toc_layer *layer, const char *key, const json_t *value,
                        uint32_t *ret_number)
 {
-    json_int_t n = json_integer_value(value);
+    json_int_t n = json_integer_value(value); /* 0 when it is no whole number */
 
-    if (!json_is_integer(value) || n < 1 || n > (json_int_t)TOC_GRAPH_ROWS_MAX)
+    if (n < 1 || n > (json_int_t)TOC_GRAPH_ROWS_MAX)
         return refuse(load, -EINVAL, "layer '%s' (%s): %s is not a whole number of 1..%u", layer->name,
                       toc_graph_op_str(layer->op), key, TOC_GRAPH_ROWS_MAX);
     *ret_number = (uint32_t)n;
@@ -385,59 +331,71 @@ static int read_flag(struct load *load, const struct toc_layer *layer, const jso
     return 0;
 }
 
-/* Which operation knows which parameter; a parameter it does not know is a mistake, not a remark. */
-static bool knows(enum toc_op op, const char *key)
-{
-    bool conv = op == TOC_OP_CONV1D || op == TOC_OP_CONVTRANSPOSE1D;
-    bool pool = op == TOC_OP_MAXPOOL || op == TOC_OP_AVGPOOL, recurrent = op == TOC_OP_LSTM || op == TOC_OP_GRU;
+#define OP(name) (1u << TOC_OP_##name)
+#define CONVS (OP(CONV1D) | OP(CONVTRANSPOSE1D))
+#define POOLS (OP(MAXPOOL) | OP(AVGPOOL))
+#define RECURRENTS (OP(LSTM) | OP(GRU))
+#define ACTIVATED (CONVS | OP(DENSE) | OP(BATCHNORM) | OP(ADD))
+#define ANY UINT32_MAX
 
-    if (strcmp(key, "channels") == 0 || strcmp(key, "bias") == 0)
-        return conv || recurrent || op == TOC_OP_DENSE;
-    if (strcmp(key, "kernel") == 0 || strcmp(key, "stride") == 0)
-        return conv || pool;
-    if (strcmp(key, "dilation") == 0)
-        return op == TOC_OP_CONV1D;
-    if (strcmp(key, "padding") == 0)
-        return op == TOC_OP_CONV1D || pool;
-    if (strcmp(key, "activation") == 0)
-        return conv || op == TOC_OP_DENSE || op == TOC_OP_BATCHNORM || op == TOC_OP_ADD;
-    if (strcmp(key, "slope") == 0)
-        return op == TOC_OP_LEAKY_RELU || knows(op, "activation");
-    if (strcmp(key, "last") == 0)
-        return recurrent;
-    if (strcmp(key, "eps") == 0)
-        return op == TOC_OP_BATCHNORM;
-    if (strcmp(key, "left") == 0 || strcmp(key, "right") == 0)
-        return op == TOC_OP_CROP;
-    return strcmp(key, "op") == 0 || strcmp(key, "name") == 0 || strcmp(key, "inputs") == 0;
+enum kind { NUMBER, REAL, ROWS, FLAG, PADDING, ACTIVATION, INPUTS, READ_BEFORE };
+
+/* Which operation knows which parameter; one it does not know is a mistake, not a remark. */
+static const struct parameter {
+    const char *key;
+    uint32_t ops;
+    enum kind kind;
+    size_t at; /* of the member of struct toc_layer */
+} parameters[] = {
+    {"op", ANY, READ_BEFORE, 0},
+    {"name", ANY, READ_BEFORE, 0},
+    {"inputs", ANY, INPUTS, 0},
+    {"channels", CONVS | RECURRENTS | OP(DENSE), NUMBER, offsetof(struct toc_layer, channels)},
+    {"kernel", CONVS | POOLS, NUMBER, offsetof(struct toc_layer, kernel)},
+    {"stride", CONVS | POOLS, NUMBER, offsetof(struct toc_layer, stride)},
+    {"dilation", OP(CONV1D), NUMBER, offsetof(struct toc_layer, dilation)},
+    {"padding", OP(CONV1D) | POOLS, PADDING, 0},
+    {"activation", ACTIVATED, ACTIVATION, 0},
+    {"slope", ACTIVATED | OP(LEAKY_RELU), REAL, offsetof(struct toc_layer, slope)},
+    {"eps", OP(BATCHNORM), REAL, offsetof(struct toc_layer, eps)},
+    {"bias", CONVS | RECURRENTS | OP(DENSE), FLAG, offsetof(struct toc_layer, bias)},
+    {"last", RECURRENTS, FLAG, offsetof(struct toc_layer, last)},
+    {"left", OP(CROP), ROWS, offsetof(struct toc_layer, pad_left)},
+    {"right", OP(CROP), ROWS, offsetof(struct toc_layer, pad_right)},
+};
+
+static int read_kind(struct load *load, struct toc_layer *layer, const struct parameter *parameter, const json_t *value)
+{
+    void *member = (char *)layer + parameter->at;
+
+    switch (parameter->kind) {
+    case NUMBER:
+        return read_number(load, layer, parameter->key, value, member);
+    case REAL:
+        return read_real(load, layer, value, member);
+    case ROWS:
+        return read_rows(load, layer, value, member);
+    case FLAG:
+        return read_flag(load, layer, value, member);
+    case PADDING:
+        return read_padding(load, layer, value);
+    case ACTIVATION:
+        return read_activation(load, layer, value);
+    case INPUTS:
+        return read_inputs(load, layer, value);
+    case READ_BEFORE:
+        break;
+    }
+    return 0;
 }
 
 static int read_parameter(struct load *load, struct toc_layer *layer, const char *key, const json_t *value)
 {
-    if (!knows(layer->op, key))
-        return refuse(load, -EINVAL, "layer '%s' (%s): unknown parameter '%.60s'", layer->name,
-                      toc_graph_op_str(layer->op), key);
-    if (strcmp(key, "inputs") == 0)
-        return read_inputs(load, layer, value);
-    if (strcmp(key, "channels") == 0)
-        return read_number(load, layer, value, key, &layer->channels);
-    if (strcmp(key, "kernel") == 0)
-        return read_number(load, layer, value, key, &layer->kernel);
-    if (strcmp(key, "stride") == 0)
-        return read_number(load, layer, value, key, &layer->stride);
-    if (strcmp(key, "dilation") == 0)
-        return read_number(load, layer, value, key, &layer->dilation);
-    if (strcmp(key, "padding") == 0)
-        return read_padding(load, layer, value);
-    if (strcmp(key, "activation") == 0)
-        return read_activation(load, layer, value);
-    if (strcmp(key, "slope") == 0 || strcmp(key, "eps") == 0)
-        return read_real(load, layer, value, key[0] == 's' ? &layer->slope : &layer->eps);
-    if (strcmp(key, "bias") == 0 || strcmp(key, "last") == 0)
-        return read_flag(load, layer, value, key[0] == 'b' ? &layer->bias : &layer->last);
-    if (strcmp(key, "left") == 0 || strcmp(key, "right") == 0)
-        return read_rows(load, layer, value, key[0] == 'l' ? &layer->pad_left : &layer->pad_right);
-    return 0; /* op and name are read already */
+    for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++)
+        if (strcmp(parameters[i].key, key) == 0 && (parameters[i].ops & 1u << layer->op) != 0)
+            return read_kind(load, layer, &parameters[i], value);
+    return refuse(load, -EINVAL, "layer '%s' (%s): unknown parameter '%.60s'", layer->name,
+                  toc_graph_op_str(layer->op), key);
 }
 
 static void set_own_activation(struct toc_layer *layer)
@@ -503,11 +461,11 @@ static int read_graph_input(struct load *load, const json_t *input)
     *layer = toc_graph_layer_default();
     snprintf(layer->name, sizeof(layer->name), "input");
     graph->n_layers = 1;
-    error = read_number(load, layer, json_object_get(input, "channels"), "channels", &layer->channels);
+    error = read_number(load, layer, "channels", json_object_get(input, "channels"), &layer->channels);
     if (error == 0 && layer->channels > TOC_GRAPH_CHANNELS_MAX)
         return refuse_layer(load, layer, "too many channels");
     if (error == 0 && length != NULL)
-        error = read_number(load, layer, length, "length", &graph->length);
+        error = read_number(load, layer, "length", length, &graph->length);
     return error;
 }
 
@@ -563,68 +521,7 @@ static int read_graph(struct load *load)
     return error != 0 ? error : toc_graph_check(&load->model->graph, load->why, load->why_size);
 }
 
-/* ---- graph meets tensors ---- */
-
-static bool same_shape(const struct tensor *tensor, const struct toc_tensor_spec *spec)
-{
-    if (tensor->n_dims != spec->n_dims)
-        return false;
-    for (uint32_t d = 0; d < spec->n_dims; d++)
-        if (tensor->dims[d] != spec->dims[d])
-            return false;
-    return true;
-}
-
-static int bind_tensor(struct load *load, const struct toc_layer *layer, const struct toc_tensor_spec *spec,
-                       const float **ret_values)
-{
-    char name[TOC_GRAPH_NAME_SIZE + 32];
-
-    snprintf(name, sizeof(name), "%s.%s", layer->name, spec->suffix);
-    for (size_t i = 0; i < load->n_tensors; i++) {
-        struct tensor *tensor = &load->tensors[i];
-
-        if (strcmp(tensor->name, name) != 0)
-            continue;
-        if (!same_shape(tensor, spec))
-            return refuse(load, -EINVAL, "tensor '%s': shape is not [%u, %u, %u] (%u dimensions)", name, spec->dims[0],
-                          spec->dims[1], spec->dims[2], spec->n_dims);
-        tensor->bound = true;
-        *ret_values = load->values + tensor->begin / sizeof(float);
-        return 0;
-    }
-    return refuse(load, -EINVAL, "tensor '%s': missing", name);
-}
-
-static int check_values(struct load *load, const struct tensor *tensor)
-{
-    for (uint64_t i = tensor->begin / sizeof(float); i < tensor->end / sizeof(float); i++)
-        if (!isfinite(load->values[i]))
-            return refuse(load, -EINVAL, "tensor '%s': holds a value that is not finite", tensor->name);
-    return 0;
-}
-
-static int bind_tensors(struct load *load)
-{
-    const struct toc_graph *graph = &load->model->graph;
-    struct toc_tensor_spec specs[TOC_GRAPH_TENSORS_MAX];
-    int error = 0;
-
-    for (uint32_t i = 1; i < graph->n_layers; i++) {
-        uint32_t n = toc_graph_tensors(&graph->layers[i], specs);
-
-        for (uint32_t t = 0; t < n && error == 0; t++)
-            error = bind_tensor(load, &graph->layers[i], &specs[t], &load->bound[i][t]);
-        if (error != 0)
-            return error;
-    }
-    for (size_t i = 0; i < load->n_tensors && error == 0; i++) {
-        if (!load->tensors[i].bound)
-            return refuse(load, -EINVAL, "tensor '%.60s': no layer asks for it", load->tensors[i].name);
-        error = check_values(load, &load->tensors[i]);
-    }
-    return error;
-}
+/* ---- all together ---- */
 
 /* A window of the stated length must fit, or the file is of no use. */
 static int try_buffers(struct load *load)
@@ -665,9 +562,7 @@ static int load_all(struct load *load, const uint8_t *bytes, size_t len)
     if (error == 0)
         error = read_graph(load);
     if (error == 0)
-        error = read_values(load);
-    if (error == 0)
-        error = bind_tensors(load);
+        error = toc_tensors_bind(&load->tensors, &load->model->graph, load->bound, load->why, load->why_size);
     return error != 0 ? error : make_net(load);
 }
 
@@ -689,8 +584,7 @@ int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_mode
     }
     json_decref(load->header);
     json_decref(load->graph_json);
-    free(load->tensors);
-    free(load->values);
+    toc_tensors_finish(&load->tensors);
     toc_model_destroy(load->model);
     free(load);
     return error;

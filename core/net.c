@@ -1,6 +1,6 @@
 /*
  * Running a network. Three blocks of memory, laid out at create: weights
- * (const, shared), state (one per stream), buffers (one per thread). Every
+ * (core/weights.h), state (one per stream), buffers (one per thread). Every
  * piece starts on 64 bytes, so that the same rows take the same path through
  * the vector code wherever the blocks lie: same bits.
  */
@@ -8,19 +8,16 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGN_FLOATS 16u
+#include "core/weights.h"
 
 struct toc_net {
     const struct toc_graph *graph; /* borrowed */
-    float *weights;                /* owned: all layers' */
-    float *parts[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into weights; by op, see bind_layer() */
-    size_t margin_at[TOC_GRAPH_LAYERS_MAX];                    /* into a state's values: the left margin */
-    size_t hidden_at[TOC_GRAPH_LAYERS_MAX];                    /* ... hidden, then cell */
+    struct toc_weights weights;    /* owned */
+    size_t margin_at[TOC_GRAPH_LAYERS_MAX]; /* into a state's values: the left margin */
+    size_t hidden_at[TOC_GRAPH_LAYERS_MAX]; /* ... hidden, then cell */
     uint64_t state_floats;
 };
 
@@ -38,171 +35,6 @@ struct toc_net_buffers {
     float *values; /* owned */
 };
 
-static uint64_t aligned(uint64_t n)
-{
-    return (n + ALIGN_FLOATS - 1) / ALIGN_FLOATS * ALIGN_FLOATS;
-}
-
-/* Zeroed, on 64 bytes. */
-static int take(uint64_t floats, float **ret_values)
-{
-    uint64_t bytes = aligned(floats > 0 ? floats : 1) * sizeof(float);
-    float *values;
-
-    if (bytes > TOC_NET_BYTES_MAX)
-        return -E2BIG;
-    values = aligned_alloc(ALIGN_FLOATS * sizeof(float), bytes);
-    if (values == NULL)
-        return -ENOMEM;
-    memset(values, 0, bytes);
-    *ret_values = values;
-    return 0;
-}
-
-static bool is_recurrent(const struct toc_layer *layer)
-{
-    return layer->op == TOC_OP_LSTM || layer->op == TOC_OP_GRU;
-}
-
-static bool is_conv(const struct toc_layer *layer) /* anything that is a struct toc_nn_conv */
-{
-    return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_CONVTRANSPOSE1D || layer->op == TOC_OP_DENSE;
-}
-
-/* ---- weights ---- */
-
-/* Floats of each part of a layer: conv: weight, bias. Recurrent: input weight, hidden weight, input bias, hidden bias.
- * Batch norm: scale, shift. */
-static void part_sizes(const struct toc_layer *layer, uint64_t *ret_sizes)
-{
-    uint64_t in = layer->in_channels, out = layer->channels, gates = layer->op == TOC_OP_LSTM ? 4 : 3;
-
-    memset(ret_sizes, 0, TOC_GRAPH_TENSORS_MAX * sizeof(*ret_sizes));
-    if (is_conv(layer)) {
-        uint64_t kernel = layer->op == TOC_OP_DENSE ? 1 : layer->kernel;
-
-        ret_sizes[0] = layer->op == TOC_OP_CONVTRANSPOSE1D ? in * toc_nn_width(kernel * out)
-                                                           : in * kernel * toc_nn_width(out);
-        ret_sizes[1] = out;
-    } else if (is_recurrent(layer)) {
-        ret_sizes[0] = in * toc_nn_width(gates * out);
-        ret_sizes[1] = gates * out * out;
-        ret_sizes[2] = ret_sizes[3] = gates * out;
-    } else if (layer->op == TOC_OP_BATCHNORM) {
-        ret_sizes[0] = ret_sizes[1] = out;
-    }
-}
-
-static int place_weights(struct toc_net *net)
-{
-    uint64_t sizes[TOC_GRAPH_TENSORS_MAX], total = 0, at = 0;
-
-    for (uint32_t i = 0; i < net->graph->n_layers; i++) {
-        part_sizes(&net->graph->layers[i], sizes);
-        for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++)
-            total += aligned(sizes[p]);
-    }
-    int error = take(total, &net->weights);
-    if (error != 0)
-        return error;
-    for (uint32_t i = 0; i < net->graph->n_layers; i++) {
-        part_sizes(&net->graph->layers[i], sizes);
-        for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++) {
-            net->parts[i][p] = net->weights + at;
-            at += aligned(sizes[p]);
-        }
-    }
-    return 0;
-}
-
-static void bind_recurrent(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
-{
-    uint32_t units = layer->channels, gates = layer->op == TOC_OP_LSTM ? 4 * units : 3 * units;
-
-    toc_nn_pack_conv(tensors[0], gates, layer->in_channels, 1, parts[0]);
-    memcpy(parts[1], tensors[1], (size_t)gates * units * sizeof(float));
-    if (!layer->bias)
-        return;
-    for (uint32_t g = 0; g < gates; g++) {
-        /* Only the GRU's reset gate stands between the two biases. */
-        parts[2][g] = layer->op == TOC_OP_LSTM ? tensors[2][g] + tensors[3][g] : tensors[2][g];
-        parts[3][g] = tensors[3][g];
-    }
-}
-
-/* tensors: gamma, beta, mean, variance (Ioffe & Szegedy 2015, section 3.1, inference form). */
-static void bind_batchnorm(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
-{
-    for (uint32_t c = 0; c < layer->channels; c++) {
-        double scale = (double)tensors[0][c] / sqrt((double)tensors[3][c] + (double)layer->eps);
-
-        parts[0][c] = (float)scale;
-        parts[1][c] = (float)((double)tensors[1][c] - (double)tensors[2][c] * scale);
-    }
-}
-
-static void bind_layer(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
-{
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        toc_nn_pack_transposed(tensors[0], layer->in_channels, layer->channels, layer->kernel, parts[0]);
-    else if (is_conv(layer))
-        toc_nn_pack_conv(tensors[0], layer->channels, layer->in_channels,
-                         layer->op == TOC_OP_DENSE ? 1 : layer->kernel, parts[0]);
-    if (is_conv(layer) && layer->bias)
-        memcpy(parts[1], tensors[1], layer->channels * sizeof(float));
-    if (is_recurrent(layer))
-        bind_recurrent(layer, tensors, parts);
-    if (layer->op == TOC_OP_BATCHNORM)
-        bind_batchnorm(layer, tensors, parts);
-}
-
-/* Packed weights have the output channel innermost in both kinds of convolution; the zeros at the end of a row stay. */
-static void fold(const struct toc_layer *before, float *const *conv, float *const *norm)
-{
-    uint64_t sizes[TOC_GRAPH_TENSORS_MAX];
-    uint64_t used = (uint64_t)before->channels * (before->op == TOC_OP_CONVTRANSPOSE1D ? before->kernel : 1);
-    uint64_t width = toc_nn_width(used);
-
-    part_sizes(before, sizes);
-    for (uint64_t i = 0; i < sizes[0]; i++)
-        if (i % width < used)
-            conv[0][i] *= norm[0][i % width % before->channels];
-    for (uint32_t c = 0; c < before->channels; c++)
-        conv[1][c] = conv[1][c] * norm[0][c] + norm[1][c];
-}
-
-static bool weights_finite(const struct toc_net *net, uint32_t layer)
-{
-    uint64_t sizes[TOC_GRAPH_TENSORS_MAX];
-
-    part_sizes(&net->graph->layers[layer], sizes);
-    for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++)
-        for (uint64_t i = 0; i < sizes[p]; i++)
-            if (!isfinite(net->parts[layer][p][i]))
-                return false;
-    return true;
-}
-
-static int bind_all(struct toc_net *net, const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why,
-                    size_t why_size)
-{
-    const struct toc_layer *layers = net->graph->layers;
-
-    for (uint32_t i = 1; i < net->graph->n_layers; i++) {
-        uint32_t into = layers[i].folded ? layers[i].inputs[0] : i;
-
-        bind_layer(&layers[i], tensors[i], net->parts[i]);
-        if (layers[i].folded)
-            fold(&layers[into], net->parts[into], net->parts[i]);
-        if (!weights_finite(net, i) || !weights_finite(net, into)) {
-            snprintf(ret_why, why_size, "layer '%s' (%s): weights are not finite", layers[i].name,
-                     toc_graph_op_str(layers[i].op));
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
 static void plan_state(struct toc_net *net)
 {
     uint64_t at = 0;
@@ -211,9 +43,9 @@ static void plan_state(struct toc_net *net)
         const struct toc_layer *layer = &net->graph->layers[i];
 
         net->margin_at[i] = at;
-        at += aligned(net->graph->causal ? (uint64_t)layer->margin_left * layer->channels : 0);
+        at += toc_weights_aligned(net->graph->causal ? (uint64_t)layer->margin_left * layer->channels : 0);
         net->hidden_at[i] = at;
-        at += is_recurrent(layer) ? 2 * aligned(layer->channels) : 0;
+        at += toc_graph_is_recurrent(layer) ? 2 * toc_weights_aligned(layer->channels) : 0;
     }
     net->state_floats = at;
 }
@@ -227,9 +59,7 @@ int toc_net_create(const struct toc_graph *graph, const float *const (*tensors)[
     if (net == NULL)
         return -ENOMEM;
     net->graph = graph;
-    error = place_weights(net);
-    if (error == 0)
-        error = bind_all(net, tensors, ret_why, why_size);
+    error = toc_weights_init(&net->weights, graph, tensors, ret_why, why_size);
     if (error != 0) {
         toc_net_destroy(net);
         return error;
@@ -244,7 +74,7 @@ void toc_net_destroy(struct toc_net *net)
 {
     if (net == NULL)
         return;
-    free(net->weights);
+    toc_weights_finish(&net->weights);
     free(net);
 }
 
@@ -257,7 +87,7 @@ int toc_net_state_create(const struct toc_net *net, struct toc_net_state **ret_s
 
     if (state == NULL)
         return -ENOMEM;
-    error = take(net->state_floats, &state->values);
+    error = toc_weights_take(net->state_floats, &state->values);
     if (error != 0) {
         free(state);
         return error;
@@ -315,14 +145,14 @@ static struct toc_nn_recurrent recurrent_of(const struct toc_layer *layer, float
 static uint64_t work_of(const struct toc_net *net, uint32_t index)
 {
     const struct toc_layer *layer = &net->graph->layers[index];
-    struct toc_nn_conv conv = conv_of(layer, net->parts[index]);
-    struct toc_nn_recurrent recurrent = recurrent_of(layer, net->parts[index]);
+    struct toc_nn_conv conv = conv_of(layer, net->weights.parts[index]);
+    struct toc_nn_recurrent recurrent = recurrent_of(layer, net->weights.parts[index]);
 
     if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         return toc_nn_transposed_work(&conv);
-    if (is_conv(layer))
+    if (toc_graph_is_linear(layer))
         return toc_nn_conv_work(&conv);
-    if (!is_recurrent(layer))
+    if (!toc_graph_is_recurrent(layer))
         return 0;
     return layer->op == TOC_OP_LSTM ? toc_nn_lstm_work(&recurrent) : toc_nn_gru_work(&recurrent);
 }
@@ -354,13 +184,13 @@ int toc_net_buffers_create(const struct toc_net *net, uint32_t max_rows, struct 
         const struct toc_layer *layer = &net->graph->layers[i];
         uint64_t needs = layer->folded ? 0 : work_of(net, i);
 
-        at += aligned((uint64_t)layer->margin_left * layer->channels);
+        at += toc_weights_aligned((uint64_t)layer->margin_left * layer->channels);
         buffers->at[i] = at;
-        at += aligned((rows_written(net->graph, i, buffers->rows) + layer->margin_right) * layer->channels);
+        at += toc_weights_aligned((rows_written(net->graph, i, buffers->rows) + layer->margin_right) * layer->channels);
         work = needs > work ? needs : work;
     }
     buffers->work_at = at;
-    error = take(at + work, &buffers->values);
+    error = toc_weights_take(at + work, &buffers->values);
     if (error != 0) {
         free(buffers);
         return error;
@@ -549,12 +379,12 @@ static struct step step_of(const struct toc_net *net, uint32_t index, struct toc
     const struct toc_layer *layer = &net->graph->layers[index];
     float *hidden = state->values + net->hidden_at[index];
 
-    return (struct step){.layer = layer, .parts = net->parts[index],
+    return (struct step){.layer = layer, .parts = net->weights.parts[index],
                          .in = buffers->values + buffers->at[layer->inputs[0]],
                          .in_rows = buffers->rows[layer->inputs[0]],
                          .out = buffers->values + buffers->at[index], .rows = buffers->rows[index],
                          .work = buffers->values + buffers->work_at,
-                         .hidden = hidden, .cell = hidden + aligned(layer->channels)};
+                         .hidden = hidden, .cell = hidden + toc_weights_aligned(layer->channels)};
 }
 
 uint32_t toc_net_run(const struct toc_net *net, struct toc_net_state *state, struct toc_net_buffers *buffers,

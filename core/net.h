@@ -17,9 +17,6 @@
 
 #include "core/graph.h"
 
-/** Weights, state and buffers are refused above this, each. */
-#define TOC_NET_BYTES_MAX (UINT64_C(64) << 20)
-
 struct toc_net;
 
 /**
@@ -29,7 +26,7 @@ struct toc_net;
  * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_graph_tensors(), of its shapes; borrowed during
  *                 the call
  * @param ret_why  on -EINVAL: layer and reason (a batch norm that divides by zero, values that overflow when folded)
- * @return 0, -EINVAL, -E2BIG (weights above TOC_NET_BYTES_MAX), -ENOMEM
+ * @return 0, -EINVAL, -E2BIG (weights above TOC_WEIGHTS_BYTES_MAX), -ENOMEM
  */
 int toc_net_create(const struct toc_graph *graph, const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX],
                    struct toc_net **ret_net, char *ret_why, size_t why_size);
