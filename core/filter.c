@@ -16,10 +16,10 @@
 
 #define PI 3.14159265358979323846
 
-/* Below this a state is rest, not signal: it keeps denormal arithmetic, some hundred times slower, out of quiet hours. */
+/* Below this a state is rest, not signal: keeps denormal arithmetic, some hundred times slower, out of quiet hours. */
 #define FLUSH_BELOW 1e-150
 
-/* Up to this rate the input holds nothing above the 50 Hz Nyquist frequency of the grid worth a low-pass and its delay. */
+/* Up to this rate the input holds nothing above the grid's Nyquist frequency (50 Hz) worth a low-pass and its delay. */
 #define NO_LOWPASS_UP_TO_HZ 101.0
 #define ANTI_ALIAS_HZ 40.0
 #define ANTI_ALIAS_ORDER 4

@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Largest numerator and denominator of a rate: the best fraction within is off by less than 1e-12 of it, and slot *
- * denominator * 1e9 stays below 2^125 for every time and rate taken. */
+/*
+ * Largest numerator and denominator of a rate: the best fraction within is off by less than 1e-12 of it, and
+ * slot x denominator x 1e9 stays below 2^125 for every time and rate taken.
+ */
 #define FRACTION_MAX (INT64_C(1) << 40)
 
-/* Rates closer than this are one rate: digitisers that write the rate they measured must not restart at every record. */
+/* Rates closer than this are one rate: digitisers that write the rate they measured must not restart at each record. */
 #define SAME_RATE 1e-4
 
 /* Absolute times a ring takes: 1678..2262 is all of int64, this is 1824..2116. */

@@ -31,9 +31,9 @@ int toc_ring_create(uint32_t capacity, struct toc_ring **ret_ring);
 void toc_ring_destroy(struct toc_ring *ring);
 
 /**
- * Store a chunk; NaN and Inf become gap. It goes on the grid of the current segment: right behind the newest sample when
- * it starts within 3/4 of a sample of there, else on the slots nearest to its times. So a clock that drifts against
- * the grid shows as a hole or an overlap of one sample now and then, and no time is ever off by more than 3/4 of one.
+ * Store a chunk; NaN and Inf become gap. It goes on the grid of the current segment: right behind the newest sample
+ * when it starts within 3/4 of a sample of there, else on the slots nearest to its times. So a clock that drifts
+ * against the grid shows as a hole or an overlap of one sample now and then, and no time is off by more than 3/4 of one.
  * A new grid begins at a chunk that lies after all that is stored and has another rate (beyond 1e-4 of it), or starts
  * a whole ring after the newest sample. Late samples of another rate are refused.
  *

@@ -19,9 +19,11 @@ enum { TOC_E = 0, TOC_N = 1, TOC_Z = 2, TOC_COMPONENTS = 3 };
  *   0..2  asinh(x_hp / slow)         x high-passed at 1 Hz, order 2; for E, N, Z
  *   3..5  log10(fast / slow)         fast: 0.2 s exponential RMS; for E, N, Z
  *   6     log10(rms 2 s / rms 30 s)  over the present components
- * fast, slow and the last pair are of the 2-20 Hz band (order 2 each edge). slow: exponential RMS of 8 s, bias-corrected at the
- * start, DELAYED by 1 s so that an onset does not normalise itself away. Gain drops out. A missing or dead component
- * gives zeros. Feature values are clamped to +-12.
+ * fast, slow and the last pair are of the 2-20 Hz band (order 2 each edge). slow: exponential RMS of 8 s, corrected for
+ * its start, DELAYED by 1 s so that an onset does not normalise itself away; in the first second of a component the
+ * present value stands in, in the second one that of the first full second. Gain and offset drop out. Values are
+ * clamped to +-12. Zeros for a component that is missing (NAN, Inf), has not moved yet, or stands still for over 2 s;
+ * the latter keeps its slow RMS for when it moves again, one that was missing begins anew.
  */
 #define TOC_FEATURES 7
 
@@ -40,8 +42,9 @@ float toc_features_snr_db(const struct toc_features *features);
 
 /*
  * Motion: ground motion in SI from gain-corrected samples, one step per 0.1 s (ten grid samples, steps aligned to
- * multiples of 0.1 s of absolute time). Velocity sensors: v = hp(x), a = diff, d = hp(integral). Accelerometers: a = hp(x),
- * v = hp(integral a), d = hp(integral v). hp: causal Butterworth order 2, 0.075 Hz; e: d with 0.5 Hz order 2 in its place.
+ * multiples of 0.1 s of absolute time). Velocity sensors: v = hp(x), a = diff, d = hp(integral). Accelerometers:
+ * a = hp(x), v = hp(integral a), d = hp(integral v). hp: causal Butterworth order 2, 0.075 Hz; e: d with 0.5 Hz order 2
+ * in its place. A missing component is at rest, and new when it returns.
  */
 #define TOC_STEP_SAMPLES 10
 
@@ -59,8 +62,8 @@ void toc_motion_destroy(struct toc_motion *motion);
 /** @param acceleration the sensor measures acceleration (else velocity). Forgets everything. */
 void toc_motion_reset(struct toc_motion *motion, bool acceleration);
 
-/** One grid sample; `index` is the grid index. @param enz SI units, NAN missing. @return true when a step was completed
- * and written; the first, partial step after a reset is not given. */
+/** One grid sample; `index` is the grid index, one that does not follow the last resets. @param enz SI units, NAN
+ * missing. @return true when a step was completed and written; the first, partial step after a reset is not given. */
 bool toc_motion_push(struct toc_motion *motion, int64_t index, const float enz[TOC_COMPONENTS], bool clipped,
                      struct toc_motion_step *ret_step);
 

@@ -35,7 +35,8 @@ struct ratio {
     int num, den;
 };
 
-static const struct ratio rates[] = {{100, 1}, {20, 1}, {40, 1}, {125, 4}, {200, 1}, {100, 3}, {250, 1}, {1, 10}, {18, 7}};
+static const struct ratio rates[] = {{100, 1}, {20, 1}, {40, 1},  {125, 4}, {200, 1},
+                                     {100, 3}, {250, 1}, {1, 10}, {18, 7}};
 
 static double hz(struct ratio rate)
 {
@@ -165,7 +166,8 @@ static toc_ns samples_long(struct ratio rate, long double n)
 /* Offsets in samples keep clear of the edges of the rules (1/2, 3/4), where rounding of times decides. */
 static long double a_phase(void)
 {
-    static const long double phases[] = {0.0L, 0.01L, -0.02L, 0.2L, -0.3L, 0.45L, -0.45L, 0.6L, -0.6L, 0.7L, -0.8L, 0.9L};
+    static const long double phases[] = {0.0L,   0.01L, -0.02L, 0.2L, -0.3L, 0.45L,
+                                         -0.45L, 0.6L,  -0.6L,  0.7L, -0.8L, 0.9L};
     return phases[dice(12)];
 }
 
@@ -202,7 +204,7 @@ static struct toc_chunk a_chunk(struct feed *feed, const struct reference *r, fl
             samples[k + i] = dice(2) ? NAN : INFINITY;
     if (keeps)
         feed->next = start + samples_long(feed->rate, n);
-    return (struct toc_chunk){.start = start, .rate_hz = hz(feed->rate), .n = n, .samples = samples, .timing_quality = -1};
+    return (struct toc_chunk){.start = start, .rate_hz = hz(feed->rate), .n = n, .samples = samples};
 }
 
 static void tally(struct toc_ring_counts *total, const struct toc_ring_counts *one)
