@@ -3,6 +3,7 @@
 Features by models/cut_windows.c (TOCSIN_CUT_WINDOWS names the program; without it the usual build folders are tried),
 rows by rows.c beside this file, which is compiled when it is needed.
 """
+import atexit
 import glob
 import os
 import shutil
@@ -38,6 +39,17 @@ def build_rows(folder):
     return out
 
 
+BUILT = []
+
+
+def rows_program():
+    if not BUILT:
+        folder = tempfile.mkdtemp(prefix="rows-program-")
+        atexit.register(shutil.rmtree, folder, True)
+        BUILT.append(build_rows(folder))
+    return BUILT[0]
+
+
 def placed(text):
     """Station text with made-up places where there are none: rows need the orientation only."""
     out = []
@@ -62,7 +74,6 @@ def read_set(folder):
     where a component comes or goes. An absent component is 0 in the rows and False in live."""
     work = tempfile.mkdtemp(prefix="rows-")
     try:
-        program_path = build_rows(work)
         with open(os.path.join(folder, "stations.txt")) as f:
             stations = placed(f.read())
         with open(os.path.join(work, "stations.txt"), "w") as f:
@@ -71,7 +82,7 @@ def read_set(folder):
         for path in sorted(glob.glob(os.path.join(folder, "*.mseed"))):
             with open(path, "rb") as f:
                 records += f.read()
-        blob = subprocess.run([program_path, os.path.join(work, "stations.txt")], input=records, stdout=subprocess.PIPE,
+        blob = subprocess.run([rows_program(), os.path.join(work, "stations.txt")], input=records, stdout=subprocess.PIPE,
                               check=True).stdout
     finally:
         shutil.rmtree(work)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Retrain the shipped networks, or (--smoke) prove both chains on made-up ground. Called by ./run; README.md explains.
+set -eu
+cd "$(dirname "$0")/../.."
+PYTHON=${PYTHON:-/usr/bin/python3}
+DATA=${TOCSIN_DATA:-../shared/data}
+WORK=${TOCSIN_TRAIN_WORK:-build/train}
+MINUTES=${TOCSIN_TRAIN_MINUTES:-30}
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
+PICKER=models/train/picker
+
+if [ "${1:-}" = --smoke ]; then
+    "$PYTHON" $PICKER/train.py --smoke
+    "$PYTHON" models/train/estimator/train.py --smoke
+    exit 0
+fi
+
+[ -d "$DATA/picks" ] || { echo "train: no data set at $DATA (set TOCSIN_DATA)" >&2; exit 1; }
+mkdir -p "$WORK"
+"$PYTHON" $PICKER/pool.py --data "$DATA" --out "$WORK/pool.pkl"
+"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/v" --count 1600 --parts 1 --split validate --seed 99
+"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/a" --count 15000 --parts 2 --seed 1
+"$PYTHON" $PICKER/train.py --crops "$WORK/a.0" "$WORK/a.1" --validate "$WORK/v.0" --minutes "$MINUTES" --out "$WORK/a.pt"
+"$PYTHON" $PICKER/mine.py --pool "$WORK/pool.pkl" --net "$WORK/a.pt" --out "$WORK/mined.pkl"
+"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/b" --count 20000 --parts 2 --seed 5 --mined "$WORK/mined.pkl"
+"$PYTHON" $PICKER/train.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --rate 2.5e-3 \
+    --init "$WORK/a.pt" --out "$WORK/b.pt"
+"$PYTHON" $PICKER/report.py --pool "$WORK/pool.pkl" --net "$WORK/b.pt" --out "$WORK/report" \
+    --baselines "$WORK/baselines.json" --phasenet "$DATA/weights/phasenet"
+echo "train: figures in $WORK/report.md. To ship: export_picker.py with thresholds from there, then parity.py."
+"$PYTHON" models/train/estimator/train.py --data "$DATA" --work "$WORK/estimator" --tools "$WORK/tools" \
+    --out "$WORK/estimator.safetensors"
