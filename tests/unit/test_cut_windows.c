@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/window.h"
+#include "tests/unit/make_record.h"
 
 #define ROWS 3000
 
@@ -181,12 +182,120 @@ static void test_broken_input_is_an_error(void **state)
     assert_int_equal(status_of("nonsense", "", 0), 2);
 }
 
+/* ---- rows ---- */
+
+#define T0 INT64_C(1562261629040000000)
+#define RECORDS 40
+#define PER_RECORD 100
+
+static char folder[] = "/tmp/toc_cut_windows_XXXXXX";
+
+static char *in_folder(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static FILE *open_in_folder(const char *name, const char *mode)
+{
+    FILE *file = fopen(in_folder(name), mode);
+    if (!file)
+        fail_msg("no %s", name);
+    return file;
+}
+
+static int32_t sample_at(int channel, int i)
+{
+    return 1000 * channel + i * i % 1999 - 700;
+}
+
+/* One-second records of Z and N, the later ones first, rubbish in between; Z lacks records 20..29, E is not sent. */
+static void write_recording(void)
+{
+    static const char *const channels[] = {"HHZ", "HHN"};
+    static uint8_t record[MAKE_RECORD_MAX];
+    FILE *file = open_in_folder("a.mseed", "wb");
+    for (int r = RECORDS - 1; r >= 0; r--)
+        for (int c = 0; c < 2; c++) {
+            struct make_record spec = make_record_default();
+            int32_t samples[PER_RECORD];
+            int length;
+            if (c == 0 && r >= 20 && r < 30)
+                continue;
+            for (int i = 0; i < PER_RECORD; i++)
+                samples[i] = sample_at(c, r * PER_RECORD + i);
+            spec.cha = channels[c];
+            spec.start_ns = T0 + r * INT64_C(1000000000);
+            spec.samples = samples;
+            spec.n = PER_RECORD;
+            assert_int_equal(make_record(&spec, record, &length), PER_RECORD);
+            fwrite(record, 1, (size_t)length, file);
+            memset(record, 0xa5, 128);
+            fwrite(record, 1, r % 3 == 0 ? 128 : 0, file);
+        }
+    assert_int_equal(fclose(file), 0);
+    file = open_in_folder("stations.txt", "wb");
+    for (int c = 0; c < 3; c++)
+        fprintf(file, "XX|TEST|00|HH%c|35.5|-117.5|800|0|%d|%d|made up|1000000|1|M/S|100|2010-01-01T00:00:00|\n",
+                "ZNE"[c], c == 2 ? 90 : 0, c == 0 ? -90 : 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int run_rows(void)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "'%s' rows %s %s 2>/dev/null", program(), folder, folder);
+    int status = system(command);
+    assert_true(status >= 0 && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void test_rows_are_the_samples_at_their_times(void **state)
+{
+    char card[1024] = "";
+    (void)state;
+    (void)program();
+    assert_non_null(mkdtemp(folder));
+    assert_int_not_equal(run_rows(), 0); /* nothing there yet */
+    write_recording();
+    assert_int_equal(run_rows(), 0);
+    FILE *file = open_in_folder("FDSN_XX_TEST_00_H_H.f32", "rb");
+    for (int i = 0; i < RECORDS * PER_RECORD; i++) {
+        float enz[TOC_COMPONENTS];
+        bool gap = i >= 2000 && i < 3000;
+        assert_int_equal(fread(enz, sizeof enz, 1, file), 1);
+        assert_true(isnan(enz[TOC_E]));
+        assert_true(enz[TOC_N] == (float)sample_at(1, i));
+        assert_true(gap ? isnan(enz[TOC_Z]) : enz[TOC_Z] == (float)sample_at(0, i));
+    }
+    assert_int_equal(fgetc(file), EOF);
+    fclose(file);
+    file = open_in_folder("FDSN_XX_TEST_00_H_H.json", "rb");
+    assert_true(fread(card, 1, sizeof card - 1, file) > 0);
+    fclose(file);
+    assert_non_null(strstr(card, "\"start_index\": 156226162904, \"rows\": 4000, "));
+    assert_non_null(strstr(card, "\"unit\": \"m/s\", \"scale\": 1000000, "));
+}
+
+static int remove_folder(void **state)
+{
+    static const char *const names[] = {"a.mseed", "stations.txt", "FDSN_XX_TEST_00_H_H.f32",
+                                        "FDSN_XX_TEST_00_H_H.clip", "FDSN_XX_TEST_00_H_H.json"};
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        unlink(in_folder(names[i]));
+    rmdir(folder);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_features_equal_the_runtime),
         cmocka_unit_test(test_motion_equals_the_runtime),
         cmocka_unit_test(test_broken_input_is_an_error),
+        cmocka_unit_test(test_rows_are_the_samples_at_their_times),
     };
-    return cmocka_run_group_tests(tests, make_rows, NULL);
+    return cmocka_run_group_tests(tests, make_rows, remove_folder);
 }
