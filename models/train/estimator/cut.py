@@ -1,5 +1,6 @@
 """Rows of the estimator from records, through cut_estimator: the runtime's own resampler, motion steps and input function."""
 
+import glob
 import os
 import struct
 import subprocess
@@ -15,20 +16,13 @@ AMPLITUDES = list(range(12))
 HORIZONTAL = [6, 7, 11]
 FLOOR, CEILING, REFERENCE_NOISE = -10.0, 3.0, -6.0
 
-SOURCES = ("core/estimator.c", "core/pparam.c", "core/window.c", "core/filter.c", "core/nstime.c", "core/model.c",
-           "core/graph.c", "core/net.c", "core/nn.c")
-
-
 def build(root, out):
-    """Compile the tools where no meson build is at hand (training needs a compiler, not the daemon's dependencies)."""
-    flags = ["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I" + root]
-    libs = ["-ljansson", "-lopenblas", "-lm"]
-    here = "models/train/estimator/"
-    for name, sources, extra in (("cut_estimator", SOURCES, libs),
-                                 ("dump_mseed", ("core/decode.c", "core/nstime.c", "core/station.c"),
-                                  ["-lmseed", "-lm"])):
-        subprocess.run(flags + [os.path.join(root, here + name + ".c")] + [os.path.join(root, s) for s in sources] +
-                       ["-o", os.path.join(out, name)] + extra, check=True)
+    """Compile the tools; a compiler and core's own dependencies are enough."""
+    core = sorted(glob.glob(os.path.join(root, "core", "*.c")))
+    for name in ("cut_estimator", "dump_mseed"):
+        subprocess.run(["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I" + root,
+                        os.path.join(root, "models/train/estimator", name + ".c")] + core +
+                       ["-o", os.path.join(out, name), "-lmseed", "-ljansson", "-lopenblas", "-lm"], check=True)
 
 
 def rows_of(records, tool, rows=ROWS, shift_s=None):

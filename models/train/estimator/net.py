@@ -25,6 +25,8 @@ class Estimator(nn.Module):
         self.rnn1 = nn.LSTM(hidden, hidden, batch_first=True)
         self.mid = nn.Linear(hidden, dense)
         self.head = nn.Linear(dense, OUTPUTS)
+        with torch.no_grad():  # start from what one would say without looking
+            self.head.bias.copy_(torch.tensor([4.5, 0.3, 0.8, -0.9]))
         self.register_buffer("mean", torch.zeros(INPUTS))
         self.register_buffer("std", torch.ones(INPUTS))
 
