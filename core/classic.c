@@ -29,14 +29,14 @@ enum state { ARMED, CONFIRMING, WAITING };
 
 struct toc_classic {
     struct toc_filter band;
-    double decay_short, decay_long; /* per sample */
-    double mean_short, mean_long;   /* of the square, from zero */
+    double decay_short, decay_long;   /* per sample */
+    double mean_short, mean_long;     /* of the square, from zero */
     double weight_short, weight_long; /* what of the means is signal yet, 0..1 */
     double ratio;
     enum state state;
-    int64_t since;  /* samples since the trigger */
-    int64_t seen;   /* samples since the reset */
-    int64_t index;  /* of the last sample */
+    int64_t since;         /* samples since the trigger */
+    int64_t seen;          /* samples since the reset */
+    int64_t index;         /* of the last sample */
     double window[WINDOW]; /* filtered; ring, the sample `index` at index modulo WINDOW */
 };
 
@@ -58,7 +58,8 @@ void toc_classic_destroy(struct toc_classic *classic)
 
 void toc_classic_reset(struct toc_classic *classic)
 {
-    *classic = (struct toc_classic){.decay_short = exp(-1.0 / (SHORT_S * RATE)), .decay_long = exp(-1.0 / (LONG_S * RATE))};
+    *classic =
+        (struct toc_classic){.decay_short = exp(-1.0 / (SHORT_S * RATE)), .decay_long = exp(-1.0 / (LONG_S * RATE))};
     toc_filter_bandpass(&classic->band, 2, LOW_HZ, HIGH_HZ, RATE); /* constants: cannot fail */
 }
 
@@ -103,8 +104,9 @@ static double log_variance(const struct moments *moments, double floor)
     return log(fmax(moments->square / moments->n - average * average, floor));
 }
 
-/* Index of the first sample of the onset, `n` samples back to the last one. Exact zeros (a digital silence before a test
- * pulse) have no variance: the floor, a millionth of the whole, keeps the logarithm finite and the minimum at the edge. */
+/* Index of the first sample of the onset, `n` samples back to the last one. Exact zeros (a digital silence before a
+ * test pulse) have no variance: the floor, a millionth of the whole, keeps the logarithm finite and the minimum at the
+ * edge. */
 static int64_t find_onset(struct toc_classic *classic, int64_t n)
 {
     struct moments before = {0}, after = {0};
@@ -134,9 +136,12 @@ static void declare(struct toc_classic *classic, struct toc_pick *ret_pick)
 {
     int64_t n = classic->seen < WINDOW ? classic->seen : WINDOW;
 
-    *ret_pick = (struct toc_pick){.phase = TOC_PHASE_P, .time = find_onset(classic, n) * TOC_GRID_NS,
-                                  .sigma_s = TOC_CLASSIC_SIGMA_S, .probability = TOC_CLASSIC_PROBABILITY,
-                                  .declared = classic->index * TOC_GRID_NS, .method = TOC_METHOD_CLASSICAL,
+    *ret_pick = (struct toc_pick){.phase = TOC_PHASE_P,
+                                  .time = find_onset(classic, n) * TOC_GRID_NS,
+                                  .sigma_s = TOC_CLASSIC_SIGMA_S,
+                                  .probability = TOC_CLASSIC_PROBABILITY,
+                                  .declared = classic->index * TOC_GRID_NS,
+                                  .method = TOC_METHOD_CLASSICAL,
                                   .snr_db = NAN};
 }
 

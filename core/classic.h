@@ -5,8 +5,8 @@
  * was missed or is more than 5 s old, and it has no idea of what made the ground move.
  *
  *   band      causal Butterworth 2-20 Hz, order 2 each edge
- *   averages  exponential means of the square, time constants 0.5 s and 10 s, bias-corrected at the start (as a recursive
- *             STA/LTA: Withers et al. 1998, BSSA 88, 95-106)
+ *   averages  exponential means of the square, time constants 0.5 s and 10 s, bias-corrected at the start
+ *             (a recursive STA/LTA: Withers et al. 1998, BSSA 88, 95-106)
  *   trigger   the ratio rises through 5; not before 10 s of signal. Armed again when it falls below 1.5, or 5 s after.
  *   declared  0.1 s after the trigger, so that the criterion has seen some of the onset
  *   onset     k that minimises k log var(x[1..k]) + (n - k - 1) log var(x[k+1..n]) over the 2 s before the declaration
@@ -22,8 +22,8 @@
 /* What such a pick is worth, for the score: half of them, in noise at this threshold, are not of an earthquake. It is a
  * stated guess, not a measurement of the single pick. */
 #define TOC_CLASSIC_PROBABILITY 0.5f
-/* One sigma of the onset in s: 1.48 times the median absolute deviation of 0.09 s that STA/LTA 5 with this criterion has on
- * catalogued P onsets of many networks. */
+/* One sigma of the onset in s: 1.48 times 0.09 s, the median absolute deviation of STA/LTA 5 with this criterion
+ * from catalogued P onsets of many networks. */
 #define TOC_CLASSIC_SIGMA_S 0.13f
 
 struct toc_classic; /* state of one group; fixed size, no allocation after create */

@@ -22,30 +22,30 @@
 #define TOC_GRAPH_INPUTS_MAX 8
 #define TOC_GRAPH_NAME_SIZE 64
 #define TOC_GRAPH_CHANNELS_MAX 4096u
-#define TOC_GRAPH_FLAT_MAX 65536u /* channels after flatten */
+#define TOC_GRAPH_FLAT_MAX 65536u  /* channels after flatten */
 #define TOC_GRAPH_KERNEL_MAX 4096u /* also of stride and dilation */
 #define TOC_GRAPH_ROWS_MAX 1000000u
 #define TOC_GRAPH_TENSORS_MAX 4 /* per layer */
 #define TOC_GRAPH_WORK_MAX 1e11 /* multiplications per window, or per row of output: seconds of one core */
 
-#define TOC_OPS(X)                                                                                                 \
-    X(INPUT, "input")                                                                                               \
-    X(CONV1D, "conv1d")                                                                                             \
-    X(CONVTRANSPOSE1D, "convtranspose1d")                                                                           \
-    X(MAXPOOL, "maxpool")                                                                                           \
-    X(AVGPOOL, "avgpool")                                                                                           \
-    X(DENSE, "dense")                                                                                               \
-    X(LSTM, "lstm")                                                                                                 \
-    X(GRU, "gru")                                                                                                   \
-    X(BATCHNORM, "batchnorm")                                                                                       \
-    X(ADD, "add")                                                                                                   \
-    X(CONCAT, "concat")                                                                                             \
-    X(CROP, "crop")                                                                                                 \
-    X(FLATTEN, "flatten")                                                                                           \
-    X(SOFTMAX, "softmax")                                                                                           \
-    X(SIGMOID, "sigmoid")                                                                                           \
-    X(TANH, "tanh")                                                                                                 \
-    X(RELU, "relu")                                                                                                 \
+#define TOC_OPS(X)                                                                                                     \
+    X(INPUT, "input")                                                                                                  \
+    X(CONV1D, "conv1d")                                                                                                \
+    X(CONVTRANSPOSE1D, "convtranspose1d")                                                                              \
+    X(MAXPOOL, "maxpool")                                                                                              \
+    X(AVGPOOL, "avgpool")                                                                                              \
+    X(DENSE, "dense")                                                                                                  \
+    X(LSTM, "lstm")                                                                                                    \
+    X(GRU, "gru")                                                                                                      \
+    X(BATCHNORM, "batchnorm")                                                                                          \
+    X(ADD, "add")                                                                                                      \
+    X(CONCAT, "concat")                                                                                                \
+    X(CROP, "crop")                                                                                                    \
+    X(FLATTEN, "flatten")                                                                                              \
+    X(SOFTMAX, "softmax")                                                                                              \
+    X(SIGMOID, "sigmoid")                                                                                              \
+    X(TANH, "tanh")                                                                                                    \
+    X(RELU, "relu")                                                                                                    \
     X(LEAKY_RELU, "leaky_relu")
 
 enum toc_op {
@@ -66,15 +66,15 @@ struct toc_layer {
     uint32_t channels;                     /* of its rows; given for conv, dense, recurrent and input, else derived */
     uint32_t kernel, stride, dilation;     /* >= 1 */
     enum toc_padding padding;
-    int32_t pad_left, pad_right;           /* rows; given for EXPLICIT, else derived; crop: rows cut off */
+    int32_t pad_left, pad_right; /* rows; given for EXPLICIT, else derived; crop: rows cut off */
     bool bias, last;
     float slope, eps;
     enum toc_nn_activation activation;
     /* derived by toc_graph_check */
-    uint32_t in_channels;                  /* of its first input */
-    uint32_t step;                         /* input rows of the graph per row of this layer; 1 when not causal */
-    uint32_t margin_left, margin_right;    /* rows around this layer's buffer that its readers read */
-    bool folded;                           /* a batchnorm that lives in the weights of inputs[0] */
+    uint32_t in_channels;               /* of its first input */
+    uint32_t step;                      /* input rows of the graph per row of this layer; 1 when not causal */
+    uint32_t margin_left, margin_right; /* rows around this layer's buffer that its readers read */
+    bool folded;                        /* a batchnorm that lives in the weights of inputs[0] */
 };
 
 struct toc_graph {
@@ -106,8 +106,7 @@ struct toc_layer toc_graph_layer_default(void);
 /** Derive everything derived, folding batch norms into the convolution before them.
  * @param graph  n_layers, output, length and the described part of each layer, filled
  * @param ret_why  on failure: layer and reason
- * @return 0, or -EINVAL (shapes do not fit, a limit is passed, a layer is used by nobody, or the graph is neither causal
- *         nor of a stated length) */
+ * @return 0, or -EINVAL (shapes do not fit, a limit is passed, a layer is used by nobody, a window of no length) */
 int toc_graph_check(struct toc_graph *graph, char *ret_why, size_t why_size);
 
 /** @param ret_specs room for TOC_GRAPH_TENSORS_MAX. @return number written, 0 for a layer without weights */

@@ -53,11 +53,11 @@ struct toc_model_scratch {
 struct load {
     const uint8_t *payload; /* borrowed */
     uint64_t payload_len;
-    json_t *header, *graph_json; /* owned */
-    const char *graph_text;      /* borrowed from header */
-    struct toc_tensors tensors;  /* owned */
+    json_t *header, *graph_json;                                     /* owned */
+    const char *graph_text;                                          /* borrowed from header */
+    struct toc_tensors tensors;                                      /* owned */
     const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
-    struct toc_model *model; /* owned until handed out */
+    struct toc_model *model;                                         /* owned until handed out */
     char *why;
     size_t why_size;
 };
@@ -282,8 +282,10 @@ static int read_padding(struct load *load, struct toc_layer *layer, const json_t
 
 static int read_activation(struct load *load, struct toc_layer *layer, const json_t *value)
 {
-    static const char *const names[] = {[TOC_NN_NONE] = "none", [TOC_NN_RELU] = "relu",
-                                        [TOC_NN_LEAKY_RELU] = "leaky_relu", [TOC_NN_TANH] = "tanh",
+    static const char *const names[] = {[TOC_NN_NONE] = "none",
+                                        [TOC_NN_RELU] = "relu",
+                                        [TOC_NN_LEAKY_RELU] = "leaky_relu",
+                                        [TOC_NN_TANH] = "tanh",
                                         [TOC_NN_SIGMOID] = "sigmoid"};
     const char *text = json_string_value(value);
 
@@ -394,8 +396,8 @@ static int read_parameter(struct load *load, struct toc_layer *layer, const char
     for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++)
         if (strcmp(parameters[i].key, key) == 0 && (parameters[i].ops & 1u << layer->op) != 0)
             return read_kind(load, layer, &parameters[i], value);
-    return refuse(load, -EINVAL, "layer '%s' (%s): unknown parameter '%.60s'", layer->name,
-                  toc_graph_op_str(layer->op), key);
+    return refuse(load, -EINVAL, "layer '%s' (%s): unknown parameter '%.60s'", layer->name, toc_graph_op_str(layer->op),
+                  key);
 }
 
 static void set_own_activation(struct toc_layer *layer)
@@ -694,7 +696,8 @@ int toc_model_scratch_create(const struct toc_model *model, uint32_t max_rows, s
     struct toc_model_scratch *scratch;
     int error;
 
-    if (max_rows > TOC_GRAPH_ROWS_MAX || max_rows < (model->graph.causal ? toc_model_stride(model) : model->graph.length))
+    if (max_rows > TOC_GRAPH_ROWS_MAX ||
+        max_rows < (model->graph.causal ? toc_model_stride(model) : model->graph.length))
         return -EINVAL;
     scratch = calloc(1, sizeof(*scratch));
     if (scratch == NULL)
@@ -726,8 +729,8 @@ void toc_model_push(const struct toc_model *model, struct toc_model_stream *stre
     toc_net_run(model->net, stream->state, scratch->buffers, rows, n, ret_out);
 }
 
-int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows, uint32_t n,
-                         float *ret_out, uint32_t *ret_rows)
+int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows,
+                         uint32_t n, float *ret_out, uint32_t *ret_rows)
 {
     if (n > scratch->max_rows || toc_model_window_rows(model, n) == 0)
         return -EINVAL;

@@ -16,8 +16,8 @@
 
 struct toc_model;
 
-/** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum), -E2BIG
- * (file, weights or buffers above their limit), -ENOMEM; ret_why has a text on every failure */
+/** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum),
+ * -E2BIG (file, weights or buffers above their limit), -ENOMEM; ret_why has a text on every failure */
 int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_model, char *ret_why, size_t why_size);
 void toc_model_destroy(struct toc_model *model);
 
@@ -47,7 +47,7 @@ double toc_model_work(const struct toc_model *model, uint32_t n);
  * context (causal convolutions) or state (LSTM, GRU), so that rows pushed in any blocks of the same size give the
  * same bits, and in any other block sizes the same values to 1e-5, as the whole sequence at once.
  */
-struct toc_model_stream; /* state of one station; owned by the caller */
+struct toc_model_stream;  /* state of one station; owned by the caller */
 struct toc_model_scratch; /* work space of one thread; owned by the caller */
 
 /** @return 0, -EINVAL (graph not causal), -E2BIG (above 64 MiB), -ENOMEM */
@@ -66,10 +66,10 @@ void toc_model_scratch_destroy(struct toc_model_scratch *scratch);
 void toc_model_push(const struct toc_model *model, struct toc_model_stream *stream, struct toc_model_scratch *scratch,
                     const float *rows, uint32_t n, float *ret_out);
 
-/** Whole windows, from zero state: for graphs that are not causal (U-nets, dense heads) input [length][inputs] with the length
- * the graph names; for causal ones any multiple of the stride up to max_rows. Allocates nothing.
+/** Whole windows, from zero state: for graphs that are not causal (U-nets, dense heads) input [length][inputs] with the
+ * length the graph names; for causal ones any multiple of the stride up to max_rows. Allocates nothing.
  * @return 0 or -EINVAL (n does not fit) */
-int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows, uint32_t n,
-                         float *ret_out, uint32_t *ret_rows);
+int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows,
+                         uint32_t n, float *ret_out, uint32_t *ret_rows);
 
 #endif

@@ -14,8 +14,8 @@
 #include "core/weights.h"
 
 struct toc_net {
-    const struct toc_graph *graph; /* borrowed */
-    struct toc_weights weights;    /* owned */
+    const struct toc_graph *graph;          /* borrowed */
+    struct toc_weights weights;             /* owned */
     size_t margin_at[TOC_GRAPH_LAYERS_MAX]; /* into a state's values: the left margin */
     size_t hidden_at[TOC_GRAPH_LAYERS_MAX]; /* ... hidden, then cell */
     uint64_t state_floats;
@@ -117,9 +117,9 @@ void toc_net_state_reset(struct toc_net_state *state)
 struct step {
     const struct toc_layer *layer;
     float *const *parts;
-    const float *in;  /* row 0 of the first input */
+    const float *in; /* row 0 of the first input */
     uint32_t in_rows;
-    float *out;       /* row 0 */
+    float *out; /* row 0 */
     uint32_t rows;
     float *work;
     float *hidden, *cell;
@@ -127,9 +127,15 @@ struct step {
 
 static struct toc_nn_conv conv_of(const struct toc_layer *layer, float *const *parts)
 {
-    struct toc_nn_conv conv = {.in = layer->in_channels, .out = layer->channels, .kernel = layer->kernel,
-                               .stride = layer->stride, .dilation = layer->dilation, .weight = parts[0],
-                               .bias = parts[1], .activation = layer->activation, .slope = layer->slope};
+    struct toc_nn_conv conv = {.in = layer->in_channels,
+                               .out = layer->channels,
+                               .kernel = layer->kernel,
+                               .stride = layer->stride,
+                               .dilation = layer->dilation,
+                               .weight = parts[0],
+                               .bias = parts[1],
+                               .activation = layer->activation,
+                               .slope = layer->slope};
 
     if (layer->op == TOC_OP_DENSE)
         conv.kernel = conv.stride = conv.dilation = 1;
@@ -138,8 +144,12 @@ static struct toc_nn_conv conv_of(const struct toc_layer *layer, float *const *p
 
 static struct toc_nn_recurrent recurrent_of(const struct toc_layer *layer, float *const *parts)
 {
-    return (struct toc_nn_recurrent){.in = layer->in_channels, .units = layer->channels, .weight_in = parts[0],
-                                     .weight_hidden = parts[1], .bias_in = parts[2], .bias_hidden = parts[3]};
+    return (struct toc_nn_recurrent){.in = layer->in_channels,
+                                     .units = layer->channels,
+                                     .weight_in = parts[0],
+                                     .weight_hidden = parts[1],
+                                     .bias_in = parts[2],
+                                     .bias_hidden = parts[3]};
 }
 
 static uint64_t work_of(const struct toc_net *net, uint32_t index)
@@ -379,12 +389,15 @@ static struct step step_of(const struct toc_net *net, uint32_t index, struct toc
     const struct toc_layer *layer = &net->graph->layers[index];
     float *hidden = state->values + net->hidden_at[index];
 
-    return (struct step){.layer = layer, .parts = net->weights.parts[index],
+    return (struct step){.layer = layer,
+                         .parts = net->weights.parts[index],
                          .in = buffers->values + buffers->at[layer->inputs[0]],
                          .in_rows = buffers->rows[layer->inputs[0]],
-                         .out = buffers->values + buffers->at[index], .rows = buffers->rows[index],
+                         .out = buffers->values + buffers->at[index],
+                         .rows = buffers->rows[index],
                          .work = buffers->values + buffers->work_at,
-                         .hidden = hidden, .cell = hidden + toc_weights_aligned(layer->channels)};
+                         .hidden = hidden,
+                         .cell = hidden + toc_weights_aligned(layer->channels)};
 }
 
 uint32_t toc_net_run(const struct toc_net *net, struct toc_net_state *state, struct toc_net_buffers *buffers,
@@ -413,4 +426,3 @@ uint32_t toc_net_run(const struct toc_net *net, struct toc_net_state *state, str
            (size_t)buffers->rows[output] * graph->layers[output].channels * sizeof(float));
     return buffers->rows[output];
 }
-

@@ -107,7 +107,7 @@ size_t toc_nn_gru_work(const struct toc_nn_recurrent *layer)
     return gates_work(layer, 3);
 }
 
-/* out[rows][width] = in[rows][n], rows `step` floats apart, times weight[n][width]. One row: a matrix times a vector. */
+/* out[rows][width] = in[rows][n], rows `step` floats apart, times weight[n][width]. */
 static void multiply(const float *in, size_t step, uint32_t rows, size_t n, const float *weight, size_t width,
                      float *ret_out)
 {

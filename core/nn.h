@@ -68,8 +68,7 @@ size_t toc_nn_gru_work(const struct toc_nn_recurrent *layer);
 void toc_nn_conv1d(const struct toc_nn_conv *conv, const float *in, uint32_t out_rows, float *work, float *ret_out);
 
 /** out[t * stride + k] = act(bias + sum over t of W[k] in[t]). @param ret_out [(in_rows - 1) * stride + kernel][out] */
-void toc_nn_transposed(const struct toc_nn_conv *conv, const float *in, uint32_t in_rows, float *work,
-                       float *ret_out);
+void toc_nn_transposed(const struct toc_nn_conv *conv, const float *in, uint32_t in_rows, float *work, float *ret_out);
 
 /** Sequences; hidden (and cell) [units] is read, carried through and left for the next rows.
  * @param ret_out [rows][units] */

@@ -24,8 +24,8 @@
 
 #include "core/filter.h"
 
-#define LOWER_BY 1.5         /* logit units below the threshold, */
-#define HELD_FRAMES 10u      /* for 0.5 s */
+#define LOWER_BY 1.5    /* logit units below the threshold, */
+#define HELD_FRAMES 10u /* for 0.5 s */
 #define AGE_MAX_S 4.0
 #define MOVED_ON_S 2.0
 #define SIGMA_MIN_S 0.03
@@ -103,9 +103,13 @@ static struct toc_pick declare(struct toc_picker_phase *phase, const struct view
     phase->said = true;
     phase->declared = view->end;
     phase->time = view->time;
-    return (struct toc_pick){.phase = which, .time = view->time, .sigma_s = (float)view->sigma_s,
-                             .probability = (float)view->probability, .declared = view->end,
-                             .method = TOC_METHOD_CNN, .snr_db = NAN};
+    return (struct toc_pick){.phase = which,
+                             .time = view->time,
+                             .sigma_s = (float)view->sigma_s,
+                             .probability = (float)view->probability,
+                             .declared = view->end,
+                             .method = TOC_METHOD_CNN,
+                             .snr_db = NAN};
 }
 
 static size_t step(struct toc_picker_phase *phase, const struct view *view, enum toc_phase which, double threshold,

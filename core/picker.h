@@ -28,11 +28,11 @@
 
 /** What is remembered of one phase. */
 struct toc_picker_phase {
-    bool armed;       /* may declare */
-    bool said;        /* has declared since the reset; then: */
-    toc_ns declared;  /* when last */
-    toc_ns time;      /* and for which onset */
-    uint32_t held;    /* frames in a row above the lower level */
+    bool armed;      /* may declare */
+    bool said;       /* has declared since the reset; then: */
+    toc_ns declared; /* when last */
+    toc_ns time;     /* and for which onset */
+    uint32_t held;   /* frames in a row above the lower level */
 };
 
 /** State of one group; a plain value. */
@@ -47,10 +47,10 @@ void toc_picker_reset(struct toc_picker *picker);
 /**
  * Picks of a run of frames.
  *
- * Declared when the probability (softmax) reaches the phase's threshold, or when its logit-odds have stayed above those of
- * the threshold less 1.5 for 0.5 s. Time = frame end - age (0..4 s), sigma = sqrt(2) b within 0.03..1 s. Not declared
- * again within dead_s, of declaration or of onset, nor before the probability fell below half of the threshold or the
- * onset moved on by more than 2 s. P and S know nothing of each other.
+ * Declared when the probability (softmax) reaches the phase's threshold, or when its logit-odds have stayed above those
+ * of the threshold less 1.5 for 0.5 s. Time = frame end - age (0..4 s), sigma = sqrt(2) b within 0.03..1 s. Not
+ * declared again within dead_s, of declaration or of onset, nor before the probability fell below half of the threshold
+ * or the onset moved on by more than 2 s. P and S know nothing of each other.
  *
  * Declares in the warm-up too, so that a stream that starts inside a coda is not declared at its end: the caller, who
  * knows when the stream started, drops picks that lie in it.

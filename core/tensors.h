@@ -37,7 +37,7 @@ struct toc_tensors {
 int toc_tensors_init(struct toc_tensors *tensors, const uint8_t *payload, uint64_t payload_len);
 void toc_tensors_finish(struct toc_tensors *tensors);
 
-/** One entry of the table. @return 0 or -EINVAL (range outside the payload, shape that does not fill the range, too many) */
+/** One entry of the table. @return 0 or -EINVAL (range outside the payload, shape of another size, too many) */
 int toc_tensors_add(struct toc_tensors *tensors, const struct toc_tensor *tensor, char *ret_why, size_t why_size);
 
 /** After the last entry: every byte of the payload belongs to exactly one tensor. @return 0 or -EINVAL */

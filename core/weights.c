@@ -43,8 +43,8 @@ static void part_sizes(const struct toc_layer *layer, uint64_t *ret_sizes)
     if (toc_graph_is_linear(layer)) {
         uint64_t kernel = layer->op == TOC_OP_DENSE ? 1 : layer->kernel;
 
-        ret_sizes[0] = layer->op == TOC_OP_CONVTRANSPOSE1D ? in * toc_nn_width(kernel * out)
-                                                           : in * kernel * toc_nn_width(out);
+        ret_sizes[0] =
+            layer->op == TOC_OP_CONVTRANSPOSE1D ? in * toc_nn_width(kernel * out) : in * kernel * toc_nn_width(out);
         ret_sizes[1] = out;
     } else if (toc_graph_is_recurrent(layer)) {
         ret_sizes[0] = in * toc_nn_width(gates * out);
@@ -109,8 +109,8 @@ static void bind_layer(const struct toc_layer *layer, const float *const *tensor
     if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         toc_nn_pack_transposed(tensors[0], layer->in_channels, layer->channels, layer->kernel, parts[0]);
     else if (toc_graph_is_linear(layer))
-        toc_nn_pack_conv(tensors[0], layer->channels, layer->in_channels,
-                         layer->op == TOC_OP_DENSE ? 1 : layer->kernel, parts[0]);
+        toc_nn_pack_conv(tensors[0], layer->channels, layer->in_channels, layer->op == TOC_OP_DENSE ? 1 : layer->kernel,
+                         parts[0]);
     if (toc_graph_is_linear(layer) && layer->bias)
         memcpy(parts[1], tensors[1], layer->channels * sizeof(float));
     if (toc_graph_is_recurrent(layer))

@@ -16,8 +16,8 @@
 
 struct toc_weights {
     float *values; /* owned: all parts */
-    /* By operation. Convolutions and dense: weight, bias. Recurrent: input weight, hidden weight, input bias, hidden bias.
-     * Batch norm: scale, shift. Each in the form that core/nn.h asks for. */
+    /* By operation. Convolutions and dense: weight, bias. Recurrent: input weight, hidden weight, input bias, hidden
+     * bias. Batch norm: scale, shift. Each in the form that core/nn.h asks for. */
     float *parts[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into values */
 };
 
@@ -31,7 +31,7 @@ int toc_weights_take(uint64_t floats, float **ret_values);
  * @param graph    checked; not kept
  * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_graph_tensors(), of its shapes; not kept
  * @param ret_why  on -EINVAL: layer and reason
- * @return 0, -EINVAL (a batch norm that divides by zero, values that overflow), -E2BIG, -ENOMEM; nothing is kept on failure
+ * @return 0, -EINVAL (a batch norm divides by zero, a value overflows), -E2BIG, -ENOMEM; on failure nothing is kept
  */
 int toc_weights_init(struct toc_weights *weights, const struct toc_graph *graph,
                      const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why, size_t why_size);

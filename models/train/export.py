@@ -50,14 +50,14 @@ THE GRAPH
   padding          "valid" (default): none. "same": stride 1 only, (kernel - 1) * dilation zeros, half of them (rounded
                    down) on the left, as PyTorch. [left, right]: zeros, explicit. "causal": output row j sees input rows
                    up to and including (j + 1) * stride - 1, the end of its own block of rows. In PyTorch:
-                   F.pad(x, ((kernel - 1) * dilation - (stride - 1), 0)), so with stride 1 the usual (kernel - 1) * dilation,
-                   with kernel 10 and stride 5 it is 5, not 9. A negative number crops, as F.pad does. Causal pools pad
-                   the same way (a maximum with minus infinity).
+                   F.pad(x, ((kernel - 1) * dilation - (stride - 1), 0)), so with stride 1 the usual
+                   (kernel - 1) * dilation, with kernel 10 and stride 5 it is 5, not 9. A negative number crops, as
+                   F.pad does. Causal pools pad the same way (a maximum with minus infinity).
   A stream needs every conv1d causal (or kernel 1), every pool causal or with kernel = stride, and no op marked above.
 
 THE FILE  u64 header length (little endian), JSON header padded by spaces to 8 bytes, tensors: F32 little endian, in the
-order of the header, without holes. __metadata__: tocsin.format "1", tocsin.name, tocsin.version, tocsin.graph (JSON text),
-tocsin.crc32c (8 hex digits: CRC-32C of the graph text followed by all tensor bytes).
+order of the header, without holes. __metadata__: tocsin.format "1", tocsin.name, tocsin.version, tocsin.graph (JSON
+text), tocsin.crc32c (8 hex digits: CRC-32C of the graph text followed by all tensor bytes).
 """
 
 import json

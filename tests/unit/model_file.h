@@ -108,8 +108,8 @@ static inline void model_file_graph(struct model_file *file, const char *text)
 static inline void model_file_finish(struct model_file *file, const char *checksum)
 {
     static char header[131072], escaped[65536];
-    uint32_t crc = toc_model_crc32c(toc_model_crc32c(0, file->graph, strlen(file->graph)), file->payload,
-                                    file->payload_len);
+    uint32_t crc =
+        toc_model_crc32c(toc_model_crc32c(0, file->graph, strlen(file->graph)), file->payload, file->payload_len);
     char right[16];
     size_t n = 0;
 

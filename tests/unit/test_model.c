@@ -483,8 +483,10 @@ static void work_is_counted(void **state)
     for (int i = 0; i < 30; i++) {
         char text[128];
 
-        snprintf(text, sizeof(text), "%s{\"op\":\"maxpool\",\"name\":\"m%d\",\"kernel\":4096,\"stride\":1,"
-                                     "\"padding\":\"same\"}", i > 0 ? "," : "", i);
+        snprintf(text, sizeof(text),
+                 "%s{\"op\":\"maxpool\",\"name\":\"m%d\",\"kernel\":4096,\"stride\":1,"
+                 "\"padding\":\"same\"}",
+                 i > 0 ? "," : "", i);
         model_file_graph(&file, text);
     }
     model_file_graph(&file, "]}");
@@ -531,7 +533,8 @@ static const struct refusal refusals[] = {
      "layer 'x' (conv1d): padding 'same' with stride 2"},
     {"{\"op\":\"dense\",\"name\":\"x\",\"channels\":2,\"activation\":\"softplus\"}]}",
      "layer 'x' (dense): activation is none of"},
-    {DENSE("x") ",{\"op\":\"add\",\"name\":\"y\",\"inputs\":[\"x\",\"input\"]}]}", "layer 'y' (add): adds 3 channels to 2"},
+    {DENSE("x") ",{\"op\":\"add\",\"name\":\"y\",\"inputs\":[\"x\",\"input\"]}]}",
+     "layer 'y' (add): adds 3 channels to 2"},
     {DENSE("x") ",{\"op\":\"add\",\"name\":\"y\",\"inputs\":[\"x\"]}]}", "layer 'y' (add): 1 inputs"},
     {"{\"op\":\"relu\",\"name\":\"x\",\"inputs\":[\"input\",\"input\"]}]}", "layer 'x' (relu): 2 inputs"},
     {"{\"op\":\"maxpool\",\"name\":\"x\",\"kernel\":2},{\"op\":\"add\",\"name\":\"y\",\"inputs\":[\"x\",\"input\"]}]}",
@@ -587,7 +590,8 @@ static void windows_are_refused_by_name(void **state)
         {"{\"op\":\"conv1d\",\"name\":\"x\",\"channels\":2,\"kernel\":9}]}", "layer 'x' (conv1d): 0 rows"},
         {"{\"op\":\"crop\",\"name\":\"x\",\"left\":5,\"right\":3}]}", "layer 'x' (crop): 0 rows"},
         {"{\"op\":\"crop\",\"name\":\"x\",\"left\":-5}]}", "layer 'x' (crop): crop -5, 0 is negative"},
-        {"{\"op\":\"crop\",\"name\":\"x\",\"left\":1},{\"op\":\"concat\",\"name\":\"y\",\"inputs\":[\"x\",\"input\"]}]}",
+        {"{\"op\":\"crop\",\"name\":\"x\",\"left\":1},{\"op\":\"concat\",\"name\":\"y\",\"inputs\":[\"x\",\"input\"]}]"
+         "}",
          "layer 'y' (concat): joins 8 rows to 7"},
         {"{\"op\":\"convtranspose1d\",\"name\":\"x\",\"channels\":1,\"kernel\":1,\"stride\":4096},"
          "{\"op\":\"convtranspose1d\",\"name\":\"y\",\"channels\":1,\"kernel\":1,\"stride\":4096}]}",
@@ -644,11 +648,18 @@ static void offsets_are_refused(void **state)
     static const struct {
         const char *from, *to, *reason;
     } cases[] = {
-        {"[24,32]", "[20,28]", "overlaps another"}, {"[24,32]", "[25,33]", "offsets lead outside"},
-        {"[24,32]", "[99,32]", "offsets lead outside"}, {"[24,32]", "[-4,32]", "offsets lead outside"},
-        {"[24,32]", "[24,28]", "bytes do not hold its shape"}, {"[0,24]", "[0,32]", "bytes do not hold its shape"},
-        {"[0,24]", "[1.,2]", ""}, {"[0,24]", "[null]", "offsets lead outside"}, {"[2,3]", "[2,0]", "dimension 1"},
-        {"[2,3]", "[2.5]", "dimension 0"}, {"[2,3]", "[{} ]", "dimension 0"}, {"[2,3]", "\"2,3\"", "shape is not"},
+        {"[24,32]", "[20,28]", "overlaps another"},
+        {"[24,32]", "[25,33]", "offsets lead outside"},
+        {"[24,32]", "[99,32]", "offsets lead outside"},
+        {"[24,32]", "[-4,32]", "offsets lead outside"},
+        {"[24,32]", "[24,28]", "bytes do not hold its shape"},
+        {"[0,24]", "[0,32]", "bytes do not hold its shape"},
+        {"[0,24]", "[1.,2]", ""},
+        {"[0,24]", "[null]", "offsets lead outside"},
+        {"[2,3]", "[2,0]", "dimension 1"},
+        {"[2,3]", "[2.5]", "dimension 0"},
+        {"[2,3]", "[{} ]", "dimension 0"},
+        {"[2,3]", "\"2,3\"", "shape is not"},
     };
 
     (void)state;

@@ -128,8 +128,8 @@ static void conv1d_is_its_formula(void **state)
 
 static void try_transposed(uint32_t in_channels, uint32_t out, uint32_t kernel, uint32_t stride, uint32_t rows)
 {
-    struct toc_nn_conv conv = {.in = in_channels, .out = out, .kernel = kernel, .stride = stride, .dilation = 1,
-                               .activation = TOC_NN_TANH};
+    struct toc_nn_conv conv = {
+        .in = in_channels, .out = out, .kernel = kernel, .stride = stride, .dilation = 1, .activation = TOC_NN_TANH};
     uint32_t out_rows = (rows - 1) * stride + kernel;
     size_t n_out = (size_t)out_rows * out;
     float *weight = random_values((size_t)in_channels * out * kernel, 0.3f), *bias = random_values(out, 1);
@@ -178,9 +178,14 @@ struct gates {
 
 static struct gates random_gates(uint32_t gates, uint32_t in, uint32_t units, uint32_t rows)
 {
-    return (struct gates){in, units, rows, random_values((size_t)gates * units * in, 0.5f),
-                          random_values((size_t)gates * units * units, 0.4f), random_values(gates * units, 0.5f),
-                          random_values(gates * units, 0.5f), random_values((size_t)rows * in, 1)};
+    return (struct gates){in,
+                          units,
+                          rows,
+                          random_values((size_t)gates * units * in, 0.5f),
+                          random_values((size_t)gates * units * units, 0.4f),
+                          random_values(gates * units, 0.5f),
+                          random_values(gates * units, 0.5f),
+                          random_values((size_t)rows * in, 1)};
 }
 
 static void free_gates(struct gates *g)

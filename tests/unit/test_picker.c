@@ -31,8 +31,8 @@ static struct scene scene;
 static void quiet(void)
 {
     memset(&scene, 0, sizeof(scene));
-    scene.settings = (struct toc_picker_settings){.hop_s = 0.5, .p_threshold = 0.8, .s_threshold = 0.8, .dead_s = 1.0,
-                                                  .warmup_s = 10};
+    scene.settings = (struct toc_picker_settings){
+        .hop_s = 0.5, .p_threshold = 0.8, .s_threshold = 0.8, .dead_s = 1.0, .warmup_s = 10};
     for (int f = 0; f < MAX_FRAMES; f++) {
         scene.frames[f][NOISE] = 4.6f;
         scene.frames[f][4] = scene.frames[f][6] = -3.0f;
@@ -291,8 +291,10 @@ static void without_room_a_pick_waits(void **state)
     quiet();
     say(P, 300, 340, 0.95, 300);
     toc_picker_reset(&picker);
-    assert_int_equal(toc_picker_extract(&picker, &scene.settings, scene.frames[300], 10, FIRST + 300, scene.picks, 0), 0);
-    assert_int_equal(toc_picker_extract(&picker, &scene.settings, scene.frames[310], 10, FIRST + 310, scene.picks, 1), 1);
+    assert_int_equal(toc_picker_extract(&picker, &scene.settings, scene.frames[300], 10, FIRST + 300, scene.picks, 0),
+                     0);
+    assert_int_equal(toc_picker_extract(&picker, &scene.settings, scene.frames[310], 10, FIRST + 310, scene.picks, 1),
+                     1);
     scene.n_picks = 1;
     assert_pick(0, TOC_PHASE_P, 310, 300);
 }
