@@ -256,7 +256,7 @@ static int read_header(char *line, struct table *ret_table)
 
     *ret_table = (struct table){-1, -1, -1, -1};
     for (int i = 0; i < n; i++) {
-        if (strcmp(fields[i], "order") == 0)
+        if (strcmp(fields[i], "record") == 0 || strcmp(fields[i], "order") == 0)
             ret_table->order = i;
         else if (strcmp(fields[i], "sid") == 0)
             ret_table->sid = i;
@@ -351,7 +351,7 @@ static const char *take_lines(struct toc_archive *r, char *text, int *ret_line)
         if (header)
             wrong = take_line(r, &table, line);
         else if (read_header(line, &table) < 0)
-            wrong = "the first line must name the columns arrival, and order or sid and start";
+            wrong = "the first line must name the columns arrival, and record or sid and start";
         else
             sort_records(r, table.order >= 0 ? by_order : by_channel);
         header = true;

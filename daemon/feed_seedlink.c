@@ -213,7 +213,8 @@ static void on_record(struct seedlink *f, const struct toc_slink_event *event)
     f->counts.newest = toc_clock_utc();
     f->sink.record(f->sink.user, event->record, event->length, TOC_NS_NONE);
     toc_slink_acknowledge(f->slink, event->station, (int32_t)event->sequence); /* after, never before */
-    dispatch(f, DATA);
+    if (!f->closing) /* the sink may have had enough */
+        dispatch(f, DATA);
 }
 
 static void on_refused(struct seedlink *f, const struct toc_slink_event *event)
