@@ -30,9 +30,9 @@
 enum encoding { INT16 = 1, INT32 = 3, FLOAT32 = 4, FLOAT64 = 5, STEIM1 = 10, STEIM2 = 11 };
 
 struct toc_decoder {
-    MSRecord *msr;    /* owned; fsdh is ours, record borrows from `raw` */
-    uint8_t *raw;     /* owned, RAW_SIZE; holds the record so that it ends where the allocation ends */
-    float *samples;   /* owned, SAMPLES_MAX */
+    MSRecord *msr;  /* owned; fsdh is ours, record borrows from `raw` */
+    uint8_t *raw;   /* owned, RAW_SIZE; holds the record so that it ends where the allocation ends */
+    float *samples; /* owned, SAMPLES_MAX */
 };
 
 #define RAW_SIZE (TOC_RECORD_MAX + 8)
@@ -53,13 +53,14 @@ struct stated {
     int n_1000;
     int exponent, encoding, word_order;
     bool has_rate;
-    float rate_hz;   /* blockette 100 */
-    int quality;     /* blockette 1001, -1 none */
-    int micros;      /* blockette 1001 */
-    uint32_t end;    /* first byte past the chain */
+    float rate_hz; /* blockette 100 */
+    int quality;   /* blockette 1001, -1 none */
+    int micros;    /* blockette 1001 */
+    uint32_t end;  /* first byte past the chain */
 };
 
-const char *toc_decode_verdict_str(enum toc_decode_verdict verdict) {
+const char *toc_decode_verdict_str(enum toc_decode_verdict verdict)
+{
     static const char *const texts[] = {
 #define X(name, text) text,
         TOC_DECODE_VERDICTS(X)
@@ -68,11 +69,13 @@ const char *toc_decode_verdict_str(enum toc_decode_verdict verdict) {
     return (unsigned)verdict < TOC_DECODE_VERDICT_COUNT ? texts[verdict] : "unknown verdict";
 }
 
-static void ignore_message(char *text) {
+static void ignore_message(char *text)
+{
     (void)text;
 }
 
-int toc_decoder_create(struct toc_decoder **ret_decoder) {
+int toc_decoder_create(struct toc_decoder **ret_decoder)
+{
     struct toc_decoder *decoder = calloc(1, sizeof(*decoder));
     if (!decoder) {
         return -ENOMEM;
@@ -93,7 +96,8 @@ int toc_decoder_create(struct toc_decoder **ret_decoder) {
     return 0;
 }
 
-void toc_decoder_destroy(struct toc_decoder *decoder) {
+void toc_decoder_destroy(struct toc_decoder *decoder)
+{
     if (!decoder) {
         return;
     }
@@ -105,21 +109,25 @@ void toc_decoder_destroy(struct toc_decoder *decoder) {
     free(decoder);
 }
 
-static uint32_t get16(const uint8_t *p, bool big) {
+static uint32_t get16(const uint8_t *p, bool big)
+{
     return big ? (uint32_t)p[0] << 8 | p[1] : (uint32_t)p[1] << 8 | p[0];
 }
 
-static uint32_t get32(const uint8_t *p, bool big) {
+static uint32_t get32(const uint8_t *p, bool big)
+{
     return big ? get16(p, true) << 16 | get16(p + 2, true) : get16(p + 2, false) << 16 | get16(p, false);
 }
 
-static bool plausible_day(const uint8_t *start, bool big) {
+static bool plausible_day(const uint8_t *start, bool big)
+{
     uint32_t year = get16(start, big), day = get16(start + 2, big);
     return year >= YEAR_MIN && year <= YEAR_MAX && day >= 1 && day <= 366;
 }
 
 /* Six digits (blank and NUL are seen in the wild), a quality letter, a reserved blank. */
-static bool looks_like_data_record(const uint8_t *p) {
+static bool looks_like_data_record(const uint8_t *p)
+{
     for (int i = 0; i < 6; i++) {
         if (!(p[i] >= '0' && p[i] <= '9') && p[i] != ' ' && p[i] != '\0') {
             return false;
@@ -129,7 +137,8 @@ static bool looks_like_data_record(const uint8_t *p) {
 }
 
 /* Byte order is not stated in the fixed header: the one that gives a possible year and day is it. */
-static enum toc_decode_verdict read_header(const uint8_t *p, size_t len, struct header *h) {
+static enum toc_decode_verdict read_header(const uint8_t *p, size_t len, struct header *h)
+{
     if (len >= 3 && p[0] == 'M' && p[1] == 'S' && p[2] == 3) {
         return TOC_DECODE_MSEED3;
     }
@@ -161,11 +170,13 @@ static enum toc_decode_verdict read_header(const uint8_t *p, size_t len, struct 
 }
 
 /* Bytes of a blockette that we look into, its four-byte head included; of the others only the head. */
-static uint32_t blockette_size(uint32_t type) {
+static uint32_t blockette_size(uint32_t type)
+{
     return type == 100 ? 12 : type == 1000 || type == 1001 ? 8 : 4;
 }
 
-static void read_blockette(const uint8_t *p, uint32_t type, bool big, struct stated *s) {
+static void read_blockette(const uint8_t *p, uint32_t type, bool big, struct stated *s)
+{
     if (type == 1000) {
         s->n_1000++;
         s->encoding = p[4];
@@ -187,7 +198,8 @@ static void read_blockette(const uint8_t *p, uint32_t type, bool big, struct sta
  * SHORT: the next blockette lies past `len`, and might be there in a longer record.
  */
 static enum toc_decode_verdict walk_chain(const uint8_t *p, size_t len, const struct header *h, bool until_1000,
-                                          struct stated *s) {
+                                          struct stated *s)
+{
     *s = (struct stated){.quality = -1, .end = FIXED_HEADER};
     uint32_t at = h->first_blockette;
     while (at != 0) {
@@ -212,7 +224,8 @@ static enum toc_decode_verdict walk_chain(const uint8_t *p, size_t len, const st
     return TOC_DECODE_OK;
 }
 
-long toc_decode_record_length(const uint8_t *bytes, size_t len) {
+long toc_decode_record_length(const uint8_t *bytes, size_t len)
+{
     struct header h = {0};
     struct stated s;
     enum toc_decode_verdict verdict = read_header(bytes, len, &h);
@@ -229,7 +242,8 @@ long toc_decode_record_length(const uint8_t *bytes, size_t len) {
 }
 
 /* More bytes than the stated length may follow only as blanks or zeros. */
-static bool only_padding(const uint8_t *p, size_t from, size_t to) {
+static bool only_padding(const uint8_t *p, size_t from, size_t to)
+{
     for (size_t i = from; i < to; i++) {
         if (p[i] != 0 && p[i] != ' ') {
             return false;
@@ -240,7 +254,8 @@ static bool only_padding(const uint8_t *p, size_t from, size_t to) {
 
 /* Chain, then length: the record ends where blockette 1000 says, and the chain must be inside that. */
 static enum toc_decode_verdict check_structure(const uint8_t *p, size_t len, const struct header *h, struct stated *s,
-                                               size_t *ret_len) {
+                                               size_t *ret_len)
+{
     enum toc_decode_verdict verdict = walk_chain(p, len, h, false, s);
     if (verdict != TOC_DECODE_OK) {
         return TOC_DECODE_CHAIN;
@@ -266,7 +281,8 @@ static enum toc_decode_verdict check_structure(const uint8_t *p, size_t len, con
 }
 
 /* Samples that `bytes` of payload can hold at most; 0 for an encoding we do not read. */
-static size_t capacity(int encoding, size_t bytes) {
+static size_t capacity(int encoding, size_t bytes)
+{
     size_t words = bytes / STEIM_FRAME * 15; /* one word of each frame holds the nibbles */
     words -= words >= 2 ? 2 : 0;             /* the first frame also holds X0 and XN */
     switch (encoding) {
@@ -286,11 +302,13 @@ static size_t capacity(int encoding, size_t bytes) {
     }
 }
 
-static bool encoding_is_read(int encoding) {
+static bool encoding_is_read(int encoding)
+{
     return capacity(encoding, TOC_RECORD_MAX) > 0;
 }
 
-static enum toc_decode_verdict check_payload(const struct header *h, const struct stated *s, size_t len) {
+static enum toc_decode_verdict check_payload(const struct header *h, const struct stated *s, size_t len)
+{
     if (!encoding_is_read(s->encoding)) {
         return TOC_DECODE_ENCODING;
     }
@@ -304,7 +322,8 @@ static enum toc_decode_verdict check_payload(const struct header *h, const struc
 }
 
 /* SEED 2.4, fixed header fields 10 and 11: negative means divide. A zero multiplier is read as one, as by libmseed. */
-static double rate_of(const struct header *h, const struct stated *s) {
+static double rate_of(const struct header *h, const struct stated *s)
+{
     if (s->has_rate) {
         return s->rate_hz;
     }
@@ -321,10 +340,10 @@ static double rate_of(const struct header *h, const struct stated *s) {
  * Start time with microseconds and, unless bit 1 of the activity flags says it was done, the time correction.
  * A tick field of exactly 10000 is seen in real records (a rounded-up 9999.9) and carries into the second.
  */
-static enum toc_decode_verdict start_of(const struct header *h, const struct stated *s, toc_ns *ret_start) {
+static enum toc_decode_verdict start_of(const struct header *h, const struct stated *s, toc_ns *ret_start)
+{
     toc_ns start;
-    if (h->ticks > 10000 ||
-        toc_time_from_doy(h->year, h->day, h->hour, h->minute, h->second, 0, &start) < 0) {
+    if (h->ticks > 10000 || toc_time_from_doy(h->year, h->day, h->hour, h->minute, h->second, 0, &start) < 0) {
         return TOC_DECODE_TIME;
     }
     start += h->ticks * TICK_NS + s->micros * INT64_C(1000);
@@ -336,7 +355,8 @@ static enum toc_decode_verdict start_of(const struct header *h, const struct sta
 }
 
 /* Copy a code of `width` bytes without the blanks behind it. @return its length, -1 when a character is foreign. */
-static int read_code(const uint8_t *p, int width, bool dash, char *to) {
+static int read_code(const uint8_t *p, int width, bool dash, char *to)
+{
     int n = width;
     while (n > 0 && (p[n - 1] == ' ' || p[n - 1] == '\0')) {
         n--;
@@ -353,7 +373,8 @@ static int read_code(const uint8_t *p, int width, bool dash, char *to) {
 }
 
 /* FDSN source identifier. Blank location is legal; so is "--", which some writers put for it. */
-static enum toc_decode_verdict sid_of(const uint8_t *p, char sid[TOC_SID_SIZE]) {
+static enum toc_decode_verdict sid_of(const uint8_t *p, char sid[TOC_SID_SIZE])
+{
     char net[3], sta[6], loc[3], cha[4];
     if (read_code(p + 18, 2, false, net) < 1 || read_code(p + 8, 5, true, sta) < 1 ||
         read_code(p + 13, 2, true, loc) < 0 || read_code(p + 15, 3, false, cha) != 3) {
@@ -367,14 +388,16 @@ static enum toc_decode_verdict sid_of(const uint8_t *p, char sid[TOC_SID_SIZE]) 
 }
 
 /* A double past the range of float is Inf, which the ring takes for a gap; the plain cast would be undefined. */
-static float float_from_double(double x) {
+static float float_from_double(double x)
+{
     if (fabs(x) > FLT_MAX) {
         return x > 0 ? INFINITY : -INFINITY;
     }
     return (float)x;
 }
 
-static void convert_samples(struct toc_decoder *decoder, uint32_t n) {
+static void convert_samples(struct toc_decoder *decoder, uint32_t n)
+{
     float *to = decoder->samples;
     if (decoder->msr->sampletype == 'i') {
         const int32_t *from = decoder->msr->datasamples;
@@ -396,7 +419,8 @@ static void convert_samples(struct toc_decoder *decoder, uint32_t n) {
  * first byte read past it), but for the few bytes that put the payload on a multiple of eight.
  */
 static bool unpack(struct toc_decoder *decoder, const uint8_t *record, size_t len, const struct header *h,
-                   const struct stated *s, bool payload_big) {
+                   const struct stated *s, bool payload_big)
+{
     MSRecord *msr = decoder->msr;
     uint8_t *copy = decoder->raw + (RAW_SIZE - len - (h->data_offset & 7));
     memcpy(copy, record, len);
@@ -410,13 +434,15 @@ static bool unpack(struct toc_decoder *decoder, const uint8_t *record, size_t le
 }
 
 /* Steim frames carry their last sample (word 2 of the first frame): a wrong sum anywhere shows here. */
-static bool steim_end_agrees(const struct toc_decoder *decoder, const uint8_t *payload, bool big, uint32_t n) {
+static bool steim_end_agrees(const struct toc_decoder *decoder, const uint8_t *payload, bool big, uint32_t n)
+{
     const int32_t *decoded = decoder->msr->datasamples;
     return (uint32_t)decoded[n - 1] == get32(payload + 8, big);
 }
 
 static enum toc_decode_verdict decode_payload(struct toc_decoder *decoder, const uint8_t *record, size_t len,
-                                              const struct header *h, const struct stated *s) {
+                                              const struct header *h, const struct stated *s)
+{
     /* Word order other than 0 or 1 is seen in the wild: then the header's order is the best guess. */
     bool big = s->word_order > 1 ? h->big_endian : s->word_order == 1;
     if (!unpack(decoder, record, len, h, s, big)) {
@@ -431,7 +457,8 @@ static enum toc_decode_verdict decode_payload(struct toc_decoder *decoder, const
 }
 
 enum toc_decode_verdict toc_decode_record(struct toc_decoder *decoder, const uint8_t *record, size_t len,
-                                          struct toc_chunk *ret_chunk) {
+                                          struct toc_chunk *ret_chunk)
+{
     struct header h = {0};
     struct stated s;
     struct toc_chunk chunk = {.samples = decoder->samples};

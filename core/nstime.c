@@ -18,22 +18,26 @@
 /* Days before the first of each month in a common year. */
 static const int month_start[13] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365};
 
-static bool is_leap(int year) {
+static bool is_leap(int year)
+{
     return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 }
 
 /* Days before the first of `month` (1..13) in `year`. */
-static int days_before_month(int year, int month) {
+static int days_before_month(int year, int month)
+{
     return month_start[month - 1] + (month > 2 && is_leap(year) ? 1 : 0);
 }
 
 /* Days from 1970-01-01 to January 1st of `year` (>= 1). */
-static int64_t days_before_year(int year) {
+static int64_t days_before_year(int year)
+{
     int64_t whole = (int64_t)year - 1;
     return whole * 365 + whole / 4 - whole / 100 + whole / 400 - DAYS_TO_1970;
 }
 
-toc_ns toc_ns_from_s(double s) {
+toc_ns toc_ns_from_s(double s)
+{
     if (!(fabs(s) < 9e9)) {
         return TOC_NS_NONE;
     }
@@ -42,12 +46,14 @@ toc_ns toc_ns_from_s(double s) {
     return (toc_ns)whole * TOC_NS_PER_S + (toc_ns)llround((s - whole) * 1e9);
 }
 
-double toc_s_from_ns(toc_ns ns) {
+double toc_s_from_ns(toc_ns ns)
+{
     return (double)ns / 1e9;
 }
 
 /* Split a day number since 1970-01-01 into a date. The estimate of the year is at most one too high. */
-static void civil_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day) {
+static void civil_from_days(int64_t days, int *ret_year, int *ret_month, int *ret_day)
+{
     int year = (int)(1970 + (days >= 0 ? days : days - 365) / 365);
     while (days_before_year(year) > days) {
         year--;
@@ -65,7 +71,8 @@ static void civil_from_days(int64_t days, int *ret_year, int *ret_month, int *re
     *ret_day = rest - days_before_month(year, month) + 1;
 }
 
-int toc_time_format(toc_ns time, char *buf, size_t size) {
+int toc_time_format(toc_ns time, char *buf, size_t size)
+{
     char text[TOC_TIME_TEXT_SIZE] = "";
     if (time != TOC_NS_NONE) {
         int64_t second = time / TOC_NS_PER_S;
@@ -93,7 +100,8 @@ int toc_time_format(toc_ns time, char *buf, size_t size) {
     return (int)length;
 }
 
-int toc_time_from_doy(int year, int day, int hour, int minute, int second, int64_t nanos, toc_ns *ret_time) {
+int toc_time_from_doy(int year, int day, int hour, int minute, int second, int64_t nanos, toc_ns *ret_time)
+{
     if (year < YEAR_MIN || year > YEAR_MAX || day < 1 || day > (is_leap(year) ? 366 : 365)) {
         return -ERANGE;
     }
@@ -108,7 +116,8 @@ int toc_time_from_doy(int year, int day, int hour, int minute, int second, int64
 }
 
 /* Exactly `digits` decimal digits at *text; moves it on. */
-static bool read_digits(const char **text, int digits, int *ret_value) {
+static bool read_digits(const char **text, int digits, int *ret_value)
+{
     int value = 0;
     for (int i = 0; i < digits; i++) {
         char c = (*text)[i];
@@ -122,7 +131,8 @@ static bool read_digits(const char **text, int digits, int *ret_value) {
     return true;
 }
 
-static bool read_char(const char **text, char wanted) {
+static bool read_char(const char **text, char wanted)
+{
     if (**text != wanted) {
         return false;
     }
@@ -131,7 +141,8 @@ static bool read_char(const char **text, char wanted) {
 }
 
 /* ".123456789": at least one digit; those past the ninth are dropped. */
-static bool read_fraction(const char **text, int64_t *ret_nanos) {
+static bool read_fraction(const char **text, int64_t *ret_nanos)
+{
     int64_t nanos = 0;
     int64_t unit = TOC_NS_PER_S / 10;
     int digit, count = 0;
@@ -149,7 +160,8 @@ struct clock_text {
     int64_t nanos;
 };
 
-static bool read_clock(const char **text, struct clock_text *clock) {
+static bool read_clock(const char **text, struct clock_text *clock)
+{
     if (!read_digits(text, 2, &clock->hour) || !read_char(text, ':') || !read_digits(text, 2, &clock->minute) ||
         !read_char(text, ':') || !read_digits(text, 2, &clock->second)) {
         return false;
@@ -157,7 +169,8 @@ static bool read_clock(const char **text, struct clock_text *clock) {
     return !read_char(text, '.') || read_fraction(text, &clock->nanos);
 }
 
-int toc_time_parse(const char *text, toc_ns *ret_time) {
+int toc_time_parse(const char *text, toc_ns *ret_time)
+{
     int year, month, day;
     struct clock_text clock = {0};
     if (!read_digits(&text, 4, &year) || !read_char(&text, '-') || !read_digits(&text, 2, &month) ||

@@ -37,26 +37,27 @@ struct key {
 };
 
 struct toc_slink {
-    struct station *stations;                          /* owned */
-    struct key *keys;                                  /* owned, sorted */
-    char (*selectors)[TOC_SLINK_SELECTOR_SIZE];        /* owned */
+    struct station *stations;                   /* owned */
+    struct key *keys;                           /* owned, sorted */
+    char (*selectors)[TOC_SLINK_SELECTOR_SIZE]; /* owned */
     uint32_t n_stations;
     enum toc_slink_state state;
-    uint32_t current;         /* station of the handshake */
-    uint32_t selector;        /* of that station, the one asked for */
-    uint32_t taken;           /* selectors of that station the server took */
+    uint32_t current;  /* station of the handshake */
+    uint32_t selector; /* of that station, the one asked for */
+    uint32_t taken;    /* selectors of that station the server took */
     uint32_t n_accepted;
     bool hello_first_seen;
     bool said_streaming;
     char hello[TEXT_SIZE];
-    char text[TEXT_SIZE];     /* of the event last given out */
+    char text[TEXT_SIZE]; /* of the event last given out */
     char output[COMMAND_SIZE];
     size_t output_len;
-    size_t start, end;        /* unread bytes in buffer */
+    size_t start, end; /* unread bytes in buffer */
     uint8_t buffer[BUFFER_SIZE];
 };
 
-const char *toc_slink_state_str(enum toc_slink_state state) {
+const char *toc_slink_state_str(enum toc_slink_state state)
+{
     static const char *const texts[] = {
 #define X(name, text) text,
         TOC_SLINK_STATES(X)
@@ -65,7 +66,8 @@ const char *toc_slink_state_str(enum toc_slink_state state) {
     return (unsigned)state < TOC_SLINK_STATE_COUNT ? texts[state] : "unknown state";
 }
 
-const char *toc_slink_event_str(enum toc_slink_event_type type) {
+const char *toc_slink_event_str(enum toc_slink_event_type type)
+{
     static const char *const texts[] = {
         [TOC_SLINK_EVENT_HELLO] = "hello",
         [TOC_SLINK_EVENT_STATION_ACCEPTED] = "station accepted",
@@ -84,7 +86,8 @@ const char *toc_slink_event_str(enum toc_slink_event_type type) {
 /* ---- create ---- */
 
 /* Codes and patterns go into command lines and logs: only these characters, so nothing can be smuggled in. */
-static bool made_of(const char *text, size_t min, size_t max, const char *extra) {
+static bool made_of(const char *text, size_t min, size_t max, const char *extra)
+{
     if (!text) {
         return false;
     }
@@ -98,7 +101,8 @@ static bool made_of(const char *text, size_t min, size_t max, const char *extra)
     return n >= min && n <= max;
 }
 
-static int check_station(const struct toc_slink_station *from) {
+static int check_station(const struct toc_slink_station *from)
+{
     if (from->n_selectors > TOC_SLINK_SELECTORS_MAX) {
         return -E2BIG;
     }
@@ -114,18 +118,21 @@ static int check_station(const struct toc_slink_station *from) {
     return 0;
 }
 
-static void make_key(const char *network, const char *code, char key[KEY_SIZE]) {
+static void make_key(const char *network, const char *code, char key[KEY_SIZE])
+{
     memset(key, ' ', KEY_SIZE);
     memcpy(key, network, strlen(network));
     memcpy(key + 2, code, strlen(code));
 }
 
-static int compare_keys(const void *a, const void *b) {
+static int compare_keys(const void *a, const void *b)
+{
     return memcmp(((const struct key *)a)->text, ((const struct key *)b)->text, KEY_SIZE);
 }
 
 static void copy_station(struct toc_slink *slink, uint32_t index, const struct toc_slink_station *from,
-                         uint32_t first_selector) {
+                         uint32_t first_selector)
+{
     struct station *to = &slink->stations[index];
     memcpy(to->network, from->network, strlen(from->network));
     memcpy(to->code, from->station, strlen(from->station));
@@ -139,7 +146,8 @@ static void copy_station(struct toc_slink *slink, uint32_t index, const struct t
     slink->keys[index].station = index;
 }
 
-static int fill(struct toc_slink *slink, const struct toc_slink_station *stations) {
+static int fill(struct toc_slink *slink, const struct toc_slink_station *stations)
+{
     uint32_t at = 0;
     for (uint32_t i = 0; i < slink->n_stations; i++) {
         copy_station(slink, i, &stations[i], at);
@@ -154,7 +162,8 @@ static int fill(struct toc_slink *slink, const struct toc_slink_station *station
     return 0;
 }
 
-int toc_slink_create(const struct toc_slink_station *stations, size_t n_stations, struct toc_slink **ret_slink) {
+int toc_slink_create(const struct toc_slink_station *stations, size_t n_stations, struct toc_slink **ret_slink)
+{
     if (n_stations == 0) {
         return -EINVAL;
     }
@@ -187,7 +196,8 @@ int toc_slink_create(const struct toc_slink_station *stations, size_t n_stations
     return 0;
 }
 
-void toc_slink_destroy(struct toc_slink *slink) {
+void toc_slink_destroy(struct toc_slink *slink)
+{
     if (!slink) {
         return;
     }
@@ -199,7 +209,8 @@ void toc_slink_destroy(struct toc_slink *slink) {
 
 /* ---- commands ---- */
 
-__attribute__((format(printf, 2, 3))) static void command(struct toc_slink *slink, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void command(struct toc_slink *slink, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     int n = vsnprintf(slink->output, sizeof(slink->output), format, args);
@@ -208,7 +219,8 @@ __attribute__((format(printf, 2, 3))) static void command(struct toc_slink *slin
     slink->output_len = n > 0 && (size_t)n < sizeof(slink->output) ? (size_t)n : 0;
 }
 
-static void ask_station(struct toc_slink *slink) {
+static void ask_station(struct toc_slink *slink)
+{
     const struct station *station = &slink->stations[slink->current];
     slink->state = TOC_SLINK_STATION;
     slink->selector = 0;
@@ -216,14 +228,16 @@ static void ask_station(struct toc_slink *slink) {
     command(slink, "STATION %s %s\r\n", station->code, station->network);
 }
 
-static void ask_selector(struct toc_slink *slink) {
+static void ask_selector(struct toc_slink *slink)
+{
     const struct station *station = &slink->stations[slink->current];
     slink->state = TOC_SLINK_SELECT;
     command(slink, "SELECT %s\r\n", slink->selectors[station->first_selector + slink->selector]);
 }
 
 /* Resume asks for the packet after the last one dealt with; 24 bits, so after FFFFFF comes 000000. */
-static void ask_data(struct toc_slink *slink) {
+static void ask_data(struct toc_slink *slink)
+{
     int32_t resume = slink->stations[slink->current].resume;
     slink->state = TOC_SLINK_DATA;
     if (resume < 0) {
@@ -233,7 +247,8 @@ static void ask_data(struct toc_slink *slink) {
     }
 }
 
-static void start_over(struct toc_slink *slink) {
+static void start_over(struct toc_slink *slink)
+{
     for (uint32_t i = 0; i < slink->n_stations; i++) {
         slink->stations[i].accepted = false;
     }
@@ -246,23 +261,27 @@ static void start_over(struct toc_slink *slink) {
     slink->end = 0;
 }
 
-void toc_slink_connected(struct toc_slink *slink) {
+void toc_slink_connected(struct toc_slink *slink)
+{
     start_over(slink);
     slink->state = TOC_SLINK_HELLO;
     command(slink, "HELLO\r\n");
 }
 
-void toc_slink_disconnected(struct toc_slink *slink) {
+void toc_slink_disconnected(struct toc_slink *slink)
+{
     start_over(slink);
     slink->state = TOC_SLINK_DISCONNECTED;
 }
 
-void toc_slink_output(const struct toc_slink *slink, const uint8_t **ret_bytes, size_t *ret_len) {
+void toc_slink_output(const struct toc_slink *slink, const uint8_t **ret_bytes, size_t *ret_len)
+{
     *ret_bytes = (const uint8_t *)slink->output;
     *ret_len = slink->output_len;
 }
 
-void toc_slink_sent(struct toc_slink *slink, size_t n) {
+void toc_slink_sent(struct toc_slink *slink, size_t n)
+{
     if (n > slink->output_len) {
         n = slink->output_len;
     }
@@ -270,7 +289,8 @@ void toc_slink_sent(struct toc_slink *slink, size_t n) {
     slink->output_len -= n;
 }
 
-int toc_slink_keepalive(struct toc_slink *slink) {
+int toc_slink_keepalive(struct toc_slink *slink)
+{
     if (slink->state != TOC_SLINK_STREAMING || slink->output_len > 0) {
         return -EAGAIN;
     }
@@ -280,12 +300,14 @@ int toc_slink_keepalive(struct toc_slink *slink) {
 
 /* ---- bytes in ---- */
 
-static bool is_deaf(const struct toc_slink *slink) {
+static bool is_deaf(const struct toc_slink *slink)
+{
     return slink->state == TOC_SLINK_DISCONNECTED || slink->state == TOC_SLINK_ENDED ||
            slink->state == TOC_SLINK_FAILED;
 }
 
-size_t toc_slink_feed(struct toc_slink *slink, const uint8_t *bytes, size_t len) {
+size_t toc_slink_feed(struct toc_slink *slink, const uint8_t *bytes, size_t len)
+{
     if (is_deaf(slink)) {
         return len;
     }
@@ -305,13 +327,14 @@ size_t toc_slink_feed(struct toc_slink *slink, const uint8_t *bytes, size_t len)
 
 /* ---- events out ---- */
 
-static void set_event(struct toc_slink_event *event, enum toc_slink_event_type type) {
-    *event = (struct toc_slink_event){
-        .type = type, .station = TOC_SLINK_NO_STATION, .text = "", .text2 = ""};
+static void set_event(struct toc_slink_event *event, enum toc_slink_event_type type)
+{
+    *event = (struct toc_slink_event){.type = type, .station = TOC_SLINK_NO_STATION, .text = "", .text2 = ""};
 }
 
 /* Bad servers send bad bytes: texts are made safe for logs here, once. */
-static void keep_text(char to[TEXT_SIZE], const uint8_t *from, size_t n) {
+static void keep_text(char to[TEXT_SIZE], const uint8_t *from, size_t n)
+{
     n = n < TEXT_SIZE - 1 ? n : TEXT_SIZE - 1;
     for (size_t i = 0; i < n; i++) {
         to[i] = from[i] >= 0x20 && from[i] < 0x7f ? (char)from[i] : '?';
@@ -319,7 +342,8 @@ static void keep_text(char to[TEXT_SIZE], const uint8_t *from, size_t n) {
     to[n] = '\0';
 }
 
-static bool fail(struct toc_slink *slink, const char *reason, struct toc_slink_event *event) {
+static bool fail(struct toc_slink *slink, const char *reason, struct toc_slink_event *event)
+{
     slink->state = TOC_SLINK_FAILED;
     slink->output_len = 0;
     set_event(event, TOC_SLINK_EVENT_PROTOCOL_ERROR);
@@ -328,7 +352,8 @@ static bool fail(struct toc_slink *slink, const char *reason, struct toc_slink_e
 }
 
 static bool finish(struct toc_slink *slink, enum toc_slink_event_type type, const char *text,
-                   struct toc_slink_event *event) {
+                   struct toc_slink_event *event)
+{
     slink->state = TOC_SLINK_ENDED;
     slink->output_len = 0;
     set_event(event, type);
@@ -337,7 +362,8 @@ static bool finish(struct toc_slink *slink, enum toc_slink_event_type type, cons
 }
 
 /* Version tokens stand behind "::" as SLPROTO:a.b; the number after "SeedLink v" is that of the program. */
-static bool speaks_version_3(const char *hello, struct toc_slink_event *event) {
+static bool speaks_version_3(const char *hello, struct toc_slink_event *event)
+{
     bool any = false;
     event->protocol_major = 3;
     event->protocol_minor = -1;
@@ -354,7 +380,8 @@ static bool speaks_version_3(const char *hello, struct toc_slink_event *event) {
     return event->protocol_minor >= 0;
 }
 
-static bool on_hello(struct toc_slink *slink, struct toc_slink_event *event) {
+static bool on_hello(struct toc_slink *slink, struct toc_slink_event *event)
+{
     if (!slink->hello_first_seen) {
         if (strncasecmp(slink->text, "SeedLink", 8) != 0) {
             return fail(slink, "greeting is not that of a SeedLink server", event);
@@ -374,7 +401,8 @@ static bool on_hello(struct toc_slink *slink, struct toc_slink_event *event) {
 }
 
 /* The handshake of one station is over, for good or bad; on with the next. When all were heard: END, or give up. */
-static void next_station(struct toc_slink *slink) {
+static void next_station(struct toc_slink *slink)
+{
     slink->current++;
     if (slink->current < slink->n_stations) {
         ask_station(slink);
@@ -386,7 +414,8 @@ static void next_station(struct toc_slink *slink) {
     }
 }
 
-static bool refuse_station(struct toc_slink *slink, const char *text, struct toc_slink_event *event) {
+static bool refuse_station(struct toc_slink *slink, const char *text, struct toc_slink_event *event)
+{
     set_event(event, TOC_SLINK_EVENT_STATION_REFUSED);
     event->station = slink->current;
     event->text = text;
@@ -394,7 +423,8 @@ static bool refuse_station(struct toc_slink *slink, const char *text, struct toc
     return true;
 }
 
-static bool on_station(struct toc_slink *slink, bool ok, struct toc_slink_event *event) {
+static bool on_station(struct toc_slink *slink, bool ok, struct toc_slink_event *event)
+{
     if (!ok) {
         return refuse_station(slink, slink->text, event);
     }
@@ -407,7 +437,8 @@ static bool on_station(struct toc_slink *slink, bool ok, struct toc_slink_event 
 }
 
 /* A refused pattern is told; the station is refused when no positive or negative pattern at all was taken. */
-static bool on_select(struct toc_slink *slink, bool ok, struct toc_slink_event *event) {
+static bool on_select(struct toc_slink *slink, bool ok, struct toc_slink_event *event)
+{
     const struct station *station = &slink->stations[slink->current];
     const char *pattern = slink->selectors[station->first_selector + slink->selector];
     uint32_t index = slink->current;
@@ -429,7 +460,8 @@ static bool on_select(struct toc_slink *slink, bool ok, struct toc_slink_event *
     return true;
 }
 
-static bool on_data(struct toc_slink *slink, bool ok, struct toc_slink_event *event) {
+static bool on_data(struct toc_slink *slink, bool ok, struct toc_slink_event *event)
+{
     if (!ok) {
         return refuse_station(slink, slink->text, event);
     }
@@ -442,7 +474,8 @@ static bool on_data(struct toc_slink *slink, bool ok, struct toc_slink_event *ev
 }
 
 /* slink->text is a whole line. @return true when it made an event */
-static bool on_line(struct toc_slink *slink, struct toc_slink_event *event) {
+static bool on_line(struct toc_slink *slink, struct toc_slink_event *event)
+{
     if (slink->state == TOC_SLINK_HELLO) {
         return on_hello(slink, event);
     }
@@ -469,7 +502,8 @@ static bool on_line(struct toc_slink *slink, struct toc_slink_event *event) {
 }
 
 /* Take one line off the buffer into slink->text. @return 1 a line, 0 not yet, -1 too long */
-static int take_line(struct toc_slink *slink) {
+static int take_line(struct toc_slink *slink)
+{
     const uint8_t *from = slink->buffer + slink->start;
     size_t have = slink->end - slink->start;
     size_t look = have < TOC_SLINK_LINE_MAX ? have : TOC_SLINK_LINE_MAX;
@@ -486,7 +520,8 @@ static int take_line(struct toc_slink *slink) {
     return 1;
 }
 
-static bool next_in_handshake(struct toc_slink *slink, struct toc_slink_event *event) {
+static bool next_in_handshake(struct toc_slink *slink, struct toc_slink_event *event)
+{
     int line;
     while (slink->state != TOC_SLINK_STREAMING && (line = take_line(slink)) != 0) {
         if (line < 0) {
@@ -499,7 +534,8 @@ static bool next_in_handshake(struct toc_slink *slink, struct toc_slink_event *e
     return false;
 }
 
-static bool read_sequence(const uint8_t *digits, uint32_t *ret_sequence) {
+static bool read_sequence(const uint8_t *digits, uint32_t *ret_sequence)
+{
     uint32_t value = 0;
     for (int i = 0; i < 6; i++) {
         int c = digits[i];
@@ -516,7 +552,8 @@ static bool read_sequence(const uint8_t *digits, uint32_t *ret_sequence) {
  * Length of the record behind a packet head; 0 not known yet. One that does not state its length in its first 512
  * bytes is taken as 512, whole or not: if that is wrong, the next head is too and the connection ends there.
  */
-static size_t record_length(const uint8_t *record, size_t have) {
+static size_t record_length(const uint8_t *record, size_t have)
+{
     /* Never look further, even when more is there: what a packet is must not depend on how it came. */
     long length = toc_decode_record_length(record, have < DEFAULT_RECORD ? have : DEFAULT_RECORD);
     if (length > 0) {
@@ -525,7 +562,8 @@ static size_t record_length(const uint8_t *record, size_t have) {
     return length < 0 || have >= DEFAULT_RECORD ? DEFAULT_RECORD : 0;
 }
 
-static uint32_t station_of(const struct toc_slink *slink, const uint8_t *record) {
+static uint32_t station_of(const struct toc_slink *slink, const uint8_t *record)
+{
     struct key wanted;
     memset(wanted.text, ' ', KEY_SIZE);
     memcpy(wanted.text, record + 18, 2);
@@ -533,12 +571,12 @@ static uint32_t station_of(const struct toc_slink *slink, const uint8_t *record)
     for (int i = 0; i < KEY_SIZE; i++) {
         wanted.text[i] = wanted.text[i] == '\0' ? ' ' : wanted.text[i];
     }
-    const struct key *found =
-        bsearch(&wanted, slink->keys, slink->n_stations, sizeof(*slink->keys), compare_keys);
+    const struct key *found = bsearch(&wanted, slink->keys, slink->n_stations, sizeof(*slink->keys), compare_keys);
     return found ? found->station : TOC_SLINK_NO_STATION;
 }
 
-static bool on_packet(struct toc_slink *slink, const uint8_t *head, size_t have, struct toc_slink_event *event) {
+static bool on_packet(struct toc_slink *slink, const uint8_t *head, size_t have, struct toc_slink_event *event)
+{
     uint32_t sequence = 0;
     bool info = memcmp(head, "SLINFO", 6) == 0;
     if (!info && (memcmp(head, "SL", 2) != 0 || !read_sequence(head + 2, &sequence))) {
@@ -559,7 +597,8 @@ static bool on_packet(struct toc_slink *slink, const uint8_t *head, size_t have,
     return true;
 }
 
-static bool next_packet(struct toc_slink *slink, struct toc_slink_event *event) {
+static bool next_packet(struct toc_slink *slink, struct toc_slink_event *event)
+{
     const uint8_t *head = slink->buffer + slink->start;
     size_t have = slink->end - slink->start;
     if (have >= 3 && memcmp(head, "END", 3) == 0) {
@@ -572,7 +611,8 @@ static bool next_packet(struct toc_slink *slink, struct toc_slink_event *event) 
 }
 
 /* The handshake has just ended: say so once, before the first packet. */
-static bool say_streaming(struct toc_slink *slink, struct toc_slink_event *event) {
+static bool say_streaming(struct toc_slink *slink, struct toc_slink_event *event)
+{
     slink->said_streaming = true;
     if (slink->n_accepted == 0) {
         return finish(slink, TOC_SLINK_EVENT_ERROR, "every station was refused", event);
@@ -582,7 +622,8 @@ static bool say_streaming(struct toc_slink *slink, struct toc_slink_event *event
     return true;
 }
 
-bool toc_slink_next(struct toc_slink *slink, struct toc_slink_event *ret_event) {
+bool toc_slink_next(struct toc_slink *slink, struct toc_slink_event *ret_event)
+{
     if (is_deaf(slink)) {
         return false;
     }
@@ -597,7 +638,8 @@ bool toc_slink_next(struct toc_slink *slink, struct toc_slink_event *ret_event) 
 
 /* ---- resume points ---- */
 
-int toc_slink_acknowledge(struct toc_slink *slink, uint32_t station, int32_t sequence) {
+int toc_slink_acknowledge(struct toc_slink *slink, uint32_t station, int32_t sequence)
+{
     if (station >= slink->n_stations || sequence < -1 || sequence > TOC_SLINK_SEQUENCE_MASK) {
         return -EINVAL;
     }
@@ -605,14 +647,17 @@ int toc_slink_acknowledge(struct toc_slink *slink, uint32_t station, int32_t seq
     return 0;
 }
 
-int32_t toc_slink_resume(const struct toc_slink *slink, uint32_t station) {
+int32_t toc_slink_resume(const struct toc_slink *slink, uint32_t station)
+{
     return station < slink->n_stations ? slink->stations[station].resume : -1;
 }
 
-bool toc_slink_accepted(const struct toc_slink *slink, uint32_t station) {
+bool toc_slink_accepted(const struct toc_slink *slink, uint32_t station)
+{
     return station < slink->n_stations && slink->stations[station].accepted;
 }
 
-enum toc_slink_state toc_slink_state(const struct toc_slink *slink) {
+enum toc_slink_state toc_slink_state(const struct toc_slink *slink)
+{
     return slink->state;
 }

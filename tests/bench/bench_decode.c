@@ -17,14 +17,16 @@
 
 static uint8_t records[N_RECORDS][RECLEN];
 
-static double seconds(void) {
+static double seconds(void)
+{
     struct timespec now;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* Noise of some hundred counts, as a quiet broadband channel at 100 Hz has it: about 350 samples a record. */
-static long make_all(void) {
+static long make_all(void)
+{
     static uint8_t to[MAKE_RECORD_MAX];
     static int32_t samples[1000];
     uint64_t random = 11;
@@ -46,7 +48,8 @@ static long make_all(void) {
     return total;
 }
 
-static double fenced_round(struct toc_decoder *decoder) {
+static double fenced_round(struct toc_decoder *decoder)
+{
     double start = seconds();
     for (int i = 0; i < N_RECORDS; i++) {
         struct toc_chunk chunk;
@@ -57,7 +60,8 @@ static double fenced_round(struct toc_decoder *decoder) {
     return seconds() - start;
 }
 
-static double bare_round(MSRecord **msr) {
+static double bare_round(MSRecord **msr)
+{
     double start = seconds();
     for (int i = 0; i < N_RECORDS; i++) {
         if (msr_parse((char *)records[i], RECLEN, msr, RECLEN, 1, 0) != 0) {
@@ -67,7 +71,8 @@ static double bare_round(MSRecord **msr) {
     return seconds() - start;
 }
 
-int main(void) {
+int main(void)
+{
     struct toc_decoder *decoder;
     MSRecord *msr = NULL;
     double fenced = 1e9, bare = 1e9;

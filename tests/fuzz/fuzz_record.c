@@ -12,16 +12,17 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(condition)                                                                                            \
-    do {                                                                                                           \
-        if (!(condition)) {                                                                                        \
-            abort();                                                                                               \
-        }                                                                                                          \
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static float kept[65536];
 
-static void check_accepted(const uint8_t *data, size_t size, const struct toc_chunk *chunk) {
+static void check_accepted(const uint8_t *data, size_t size, const struct toc_chunk *chunk)
+{
     long length = toc_decode_record_length(data, size);
     MUST(length >= TOC_RECORD_MIN && (size_t)length <= size);
     MUST(chunk->n == ((uint32_t)data[30] << 8 | data[31]) || chunk->n == ((uint32_t)data[31] << 8 | data[30]));
@@ -34,7 +35,8 @@ static void check_accepted(const uint8_t *data, size_t size, const struct toc_ch
     memcpy(kept, chunk->samples, chunk->n * sizeof(float));
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     static struct toc_decoder *decoder;
     struct toc_chunk first, second;
     if (!decoder) {

@@ -13,11 +13,11 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MUST(condition)                                                                                            \
-    do {                                                                                                           \
-        if (!(condition)) {                                                                                        \
-            abort();                                                                                               \
-        }                                                                                                          \
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 static const char *const patterns[] = {"BH?", "00HHZ.D"};
@@ -30,14 +30,16 @@ struct trace {
     unsigned events, endings;
 };
 
-static void fold(struct trace *trace, const void *bytes, size_t n) {
+static void fold(struct trace *trace, const void *bytes, size_t n)
+{
     const uint8_t *p = bytes;
     for (size_t i = 0; i < n; i++) {
         trace->hash = (trace->hash ^ p[i]) * UINT64_C(1099511628211);
     }
 }
 
-static void check_output(const struct toc_slink *slink) {
+static void check_output(const struct toc_slink *slink)
+{
     const uint8_t *bytes;
     size_t n;
     toc_slink_output(slink, &bytes, &n);
@@ -47,7 +49,8 @@ static void check_output(const struct toc_slink *slink) {
     }
 }
 
-static void see(struct toc_slink *slink, const struct toc_slink_event *event, struct trace *trace) {
+static void see(struct toc_slink *slink, const struct toc_slink_event *event, struct trace *trace)
+{
     MUST(event->type < TOC_SLINK_EVENT_COUNT);
     MUST(trace->endings == 0);
     MUST(event->text && event->text2 && strlen(event->text) <= TOC_SLINK_LINE_MAX);
@@ -69,7 +72,8 @@ static void see(struct toc_slink *slink, const struct toc_slink_event *event, st
     }
 }
 
-static void give(struct toc_slink *slink, const uint8_t *bytes, size_t len, size_t piece, struct trace *trace) {
+static void give(struct toc_slink *slink, const uint8_t *bytes, size_t len, size_t piece, struct trace *trace)
+{
     struct toc_slink_event event;
     while (len > 0) {
         size_t size = len < piece ? len : piece;
@@ -85,7 +89,8 @@ static void give(struct toc_slink *slink, const uint8_t *bytes, size_t len, size
     }
 }
 
-static struct trace run(struct toc_slink *slink, const uint8_t *data, size_t size, bool greeted, size_t piece) {
+static struct trace run(struct toc_slink *slink, const uint8_t *data, size_t size, bool greeted, size_t piece)
+{
     static const char greeting[] = "SeedLink v3.1\r\nx\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\n";
     struct trace trace = {.hash = UINT64_C(14695981039346656037)};
     toc_slink_connected(slink);
@@ -97,7 +102,8 @@ static struct trace run(struct toc_slink *slink, const uint8_t *data, size_t siz
     return trace;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
     static struct toc_slink *slink;
     if (!slink) {
         MUST(toc_slink_create(stations, 3, &slink) == 0);

@@ -13,7 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int run_file(const char *path) {
+static int run_file(const char *path)
+{
     FILE *file = fopen(path, "rb");
     if (!file || fseek(file, 0, SEEK_END) != 0) {
         perror(path);
@@ -33,7 +34,8 @@ static int run_file(const char *path) {
     return 1;
 }
 
-static int run_folder(const char *path) {
+static int run_folder(const char *path)
+{
     struct dirent **entries;
     int runs = 0;
     int n = scandir(path, &entries, NULL, alphasort);
@@ -51,7 +53,8 @@ static int run_folder(const char *path) {
     return runs;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     int runs = 0;
     for (int i = 1; i < argc; i++) {
         struct stat info;

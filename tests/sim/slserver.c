@@ -91,7 +91,8 @@ struct toc_slserver {
 
 /* ---- what is held ---- */
 
-static void copy_code(const uint8_t *from, int width, char *to) {
+static void copy_code(const uint8_t *from, int width, char *to)
+{
     int n = 0;
     while (n < width && from[n] != ' ' && from[n] != '\0') {
         to[n] = (char)from[n];
@@ -100,7 +101,8 @@ static void copy_code(const uint8_t *from, int width, char *to) {
     to[n] = '\0';
 }
 
-static bool find_station(const struct toc_slserver *server, const char *net, const char *sta, uint32_t *ret_index) {
+static bool find_station(const struct toc_slserver *server, const char *net, const char *sta, uint32_t *ret_index)
+{
     for (size_t i = 0; i < server->n_stations; i++) {
         if (strcasecmp(server->stations[i].net, net) == 0 && strcasecmp(server->stations[i].sta, sta) == 0) {
             *ret_index = (uint32_t)i;
@@ -110,7 +112,8 @@ static bool find_station(const struct toc_slserver *server, const char *net, con
     return false;
 }
 
-static int find_or_add_station(struct toc_slserver *server, const uint8_t *record, uint32_t *ret_index) {
+static int find_or_add_station(struct toc_slserver *server, const uint8_t *record, uint32_t *ret_index)
+{
     struct station station = {.next_sequence = server->options.first_sequence & SEQUENCE_MASK};
     copy_code(record + 18, 2, station.net);
     copy_code(record + 8, 5, station.sta);
@@ -134,7 +137,8 @@ static int find_or_add_station(struct toc_slserver *server, const uint8_t *recor
     return 0;
 }
 
-static int grow_records(struct toc_slserver *server) {
+static int grow_records(struct toc_slserver *server)
+{
     if (server->n_records < server->room) {
         return 0;
     }
@@ -150,7 +154,8 @@ static int grow_records(struct toc_slserver *server) {
 
 static void release(struct toc_slserver *server);
 
-int toc_slserver_add_at(struct toc_slserver *server, const uint8_t *record, size_t len, toc_ns leave) {
+int toc_slserver_add_at(struct toc_slserver *server, const uint8_t *record, size_t len, toc_ns leave)
+{
     struct record new = {.length = (uint32_t)len, .leave = leave};
     if (len < TOC_RECORD_MIN || len > TOC_RECORD_MAX) {
         return -EBADMSG;
@@ -178,7 +183,8 @@ int toc_slserver_add_at(struct toc_slserver *server, const uint8_t *record, size
     return 0;
 }
 
-int toc_slserver_add(struct toc_slserver *server, const uint8_t *record, size_t len) {
+int toc_slserver_add(struct toc_slserver *server, const uint8_t *record, size_t len)
+{
     struct toc_chunk chunk;
     if (toc_decode_record(server->decoder, record, len, &chunk) != TOC_DECODE_OK) {
         return -EBADMSG;
@@ -187,7 +193,8 @@ int toc_slserver_add(struct toc_slserver *server, const uint8_t *record, size_t 
     return toc_slserver_add_at(server, record, len, end + toc_ns_from_s(server->options.latency_s));
 }
 
-long toc_slserver_add_all(struct toc_slserver *server, const uint8_t *bytes, size_t len) {
+long toc_slserver_add_all(struct toc_slserver *server, const uint8_t *bytes, size_t len)
+{
     long added = 0;
     size_t at = 0;
     while (at < len) {
@@ -206,13 +213,15 @@ long toc_slserver_add_all(struct toc_slserver *server, const uint8_t *bytes, siz
     return added;
 }
 
-uint32_t toc_slserver_sequence(const struct toc_slserver *server, size_t index) {
+uint32_t toc_slserver_sequence(const struct toc_slserver *server, size_t index)
+{
     return server->records[index].sequence;
 }
 
 /* ---- closing ---- */
 
-static void free_server(struct toc_slserver *server) {
+static void free_server(struct toc_slserver *server)
+{
     for (size_t i = 0; i < server->n_records; i++) {
         free(server->records[i].bytes);
     }
@@ -222,7 +231,8 @@ static void free_server(struct toc_slserver *server) {
     free(server);
 }
 
-static void one_handle_less(struct toc_slserver *server) {
+static void one_handle_less(struct toc_slserver *server)
+{
     server->open_handles--;
     if (server->closing && server->open_handles == 0) {
         void (*cb)(void *data) = server->closed_cb;
@@ -234,11 +244,13 @@ static void one_handle_less(struct toc_slserver *server) {
     }
 }
 
-static void on_handle_closed(uv_handle_t *handle) {
+static void on_handle_closed(uv_handle_t *handle)
+{
     one_handle_less(handle->data);
 }
 
-static void on_client_closed(uv_handle_t *handle) {
+static void on_client_closed(uv_handle_t *handle)
+{
     struct client *client = handle->data;
     struct toc_slserver *server = client->server;
     struct client **link = &server->clients;
@@ -253,7 +265,8 @@ static void on_client_closed(uv_handle_t *handle) {
     one_handle_less(server);
 }
 
-static void close_client(struct client *client) {
+static void close_client(struct client *client)
+{
     if (!client->closing) {
         client->closing = true;
         uv_close((uv_handle_t *)&client->tcp, on_client_closed);
@@ -264,7 +277,8 @@ static void close_client(struct client *client) {
 
 static void pump(struct client *client);
 
-static void on_written(uv_write_t *request, int status) {
+static void on_written(uv_write_t *request, int status)
+{
     struct client *client = request->data;
     client->writing = false;
     if (status < 0) {
@@ -274,7 +288,8 @@ static void on_written(uv_write_t *request, int status) {
     }
 }
 
-static void append(struct client *client, const void *bytes, size_t n) {
+static void append(struct client *client, const void *bytes, size_t n)
+{
     if (client->out_end + n > OUT_SIZE && client->out_start > 0 && !client->writing) {
         memmove(client->out, client->out + client->out_start, client->out_end - client->out_start);
         client->out_end -= client->out_start;
@@ -288,7 +303,8 @@ static void append(struct client *client, const void *bytes, size_t n) {
     client->out_end += n;
 }
 
-static bool matches(const char *selector, const char stream[STREAM_SIZE]) {
+static bool matches(const char *selector, const char stream[STREAM_SIZE])
+{
     size_t n = strcspn(selector, ".");
     const char *type = selector[n] == '.' ? selector + n + 1 : "D";
     if (toupper((unsigned char)type[0]) != 'D' && type[0] != '?') {
@@ -305,7 +321,8 @@ static bool matches(const char *selector, const char stream[STREAM_SIZE]) {
 }
 
 /* Any positive pattern, and no negative one; only negative ones: all but those. */
-static bool selected(const struct subscription *subscription, const char stream[STREAM_SIZE]) {
+static bool selected(const struct subscription *subscription, const char stream[STREAM_SIZE])
+{
     bool positive = false, match = false;
     for (uint32_t i = 0; i < subscription->n_selectors; i++) {
         const char *selector = subscription->selectors[i];
@@ -321,7 +338,8 @@ static bool selected(const struct subscription *subscription, const char stream[
     return match || !positive;
 }
 
-static bool wants(const struct client *client, size_t index) {
+static bool wants(const struct client *client, size_t index)
+{
     const struct record *record = &client->server->records[index];
     uint32_t which = record->station < client->n_of_station ? client->of_station[record->station] : 0;
     if (which == 0) {
@@ -331,18 +349,21 @@ static bool wants(const struct client *client, size_t index) {
     return subscription->active && index >= subscription->start && selected(subscription, record->stream);
 }
 
-static bool drop_is_due(const struct client *client) {
+static bool drop_is_due(const struct client *client)
+{
     const struct toc_slserver_faults *faults = &client->server->options.faults;
     return faults->drop_after > 0 && client->sent >= faults->drop_after &&
            (faults->drop_times == 0 || client->server->drops < faults->drop_times);
 }
 
-static bool is_silent(const struct client *client) {
+static bool is_silent(const struct client *client)
+{
     const struct toc_slserver_faults *faults = &client->server->options.faults;
     return faults->silent || (faults->silent_after > 0 && client->sent >= faults->silent_after);
 }
 
-static void append_record(struct client *client, const struct record *record, bool half) {
+static void append_record(struct client *client, const struct record *record, bool half)
+{
     char head[9];
     snprintf(head, sizeof(head), "SL%06X", record->sequence & SEQUENCE_MASK);
     append(client, head, 8);
@@ -350,7 +371,8 @@ static void append_record(struct client *client, const struct record *record, bo
 }
 
 /* The next record this client wants, if it is released. */
-static const struct record *peek_record(struct client *client) {
+static const struct record *peek_record(struct client *client)
+{
     while (client->cursor < client->server->released) {
         if (wants(client, client->cursor)) {
             return &client->server->records[client->cursor];
@@ -360,13 +382,15 @@ static const struct record *peek_record(struct client *client) {
     return NULL;
 }
 
-static void send_rubbish(struct client *client) {
+static void send_rubbish(struct client *client)
+{
     static const char rubbish[] = "\x00\xff this is no packet, and it goes on for a while without being one";
     client->rubbish_sent = true;
     append(client, rubbish, sizeof(rubbish));
 }
 
-static void drop(struct client *client, const struct record *next) {
+static void drop(struct client *client, const struct record *next)
+{
     struct toc_slserver *server = client->server;
     server->drops++;
     server->counts.dropped++;
@@ -376,7 +400,8 @@ static void drop(struct client *client, const struct record *next) {
     }
 }
 
-static void fill(struct client *client) {
+static void fill(struct client *client)
+{
     struct toc_slserver *server = client->server;
     const struct toc_slserver_faults *faults = &server->options.faults;
     const struct record *record;
@@ -393,21 +418,22 @@ static void fill(struct client *client) {
         client->sent++;
         server->counts.sent++;
     }
-    if (server->options.end_at_end && !client->ended && client->cursor == server->n_records &&
-        !is_silent(client)) {
+    if (server->options.end_at_end && !client->ended && client->cursor == server->n_records && !is_silent(client)) {
         append(client, "END", 3);
         client->ended = true;
         client->close_when_flushed = true;
     }
 }
 
-static void on_shut_down(uv_shutdown_t *request, int status) {
+static void on_shut_down(uv_shutdown_t *request, int status)
+{
     (void)status;
     close_client(request->data);
 }
 
 /* One write at a time, and only if the server has a voice. */
-static void pump(struct client *client) {
+static void pump(struct client *client)
+{
     if (client->closing || client->writing || client->server->options.faults.silent) {
         return;
     }
@@ -444,12 +470,14 @@ static void pump(struct client *client) {
 
 /* ---- commands in ---- */
 
-static void reply(struct client *client, const char *text) {
+static void reply(struct client *client, const char *text)
+{
     append(client, text, strlen(text));
     append(client, "\r\n", 2);
 }
 
-static bool is_refused(const struct toc_slserver *server, const char *net, const char *sta) {
+static bool is_refused(const struct toc_slserver *server, const char *net, const char *sta)
+{
     char wanted[24];
     int n = snprintf(wanted, sizeof(wanted), "%s.%s", net, sta);
     const char *at = server->options.faults.refuse;
@@ -463,13 +491,15 @@ static bool is_refused(const struct toc_slserver *server, const char *net, const
     return false;
 }
 
-static void do_hello(struct client *client) {
+static void do_hello(struct client *client)
+{
     const struct toc_slserver_options *options = &client->server->options;
     reply(client, options->software ? options->software : "SeedLink v3.1 (tocsin-sim) :: SLPROTO:3.1");
     reply(client, options->organization ? options->organization : "Tocsin test bench");
 }
 
-static bool map_station(struct client *client, uint32_t station) {
+static bool map_station(struct client *client, uint32_t station)
+{
     if (station >= client->n_of_station) {
         size_t n = client->server->n_stations;
         uint32_t *more = realloc(client->of_station, n * sizeof(*more));
@@ -484,7 +514,8 @@ static bool map_station(struct client *client, uint32_t station) {
     return true;
 }
 
-static bool do_station(struct client *client, const char *sta, const char *net) {
+static bool do_station(struct client *client, const char *sta, const char *net)
+{
     uint32_t index;
     if (!sta || !net || !find_station(client->server, net, sta, &index) ||
         is_refused(client->server, client->server->stations[index].net, client->server->stations[index].sta)) {
@@ -500,7 +531,8 @@ static bool do_station(struct client *client, const char *sta, const char *net) 
     return map_station(client, index);
 }
 
-static bool is_selector(const char *text) {
+static bool is_selector(const char *text)
+{
     size_t n;
     text += text[0] == '!';
     n = strcspn(text, ".");
@@ -511,7 +543,8 @@ static bool is_selector(const char *text) {
     return length && (text[n] == '\0' || (strchr("DECOTLdecotl?", text[n + 1]) && text[n + 1] && !text[n + 2]));
 }
 
-static bool do_select(struct client *client, const char *pattern) {
+static bool do_select(struct client *client, const char *pattern)
+{
     if (client->n_subscriptions == 0) {
         return false;
     }
@@ -528,7 +561,8 @@ static bool do_select(struct client *client, const char *pattern) {
 }
 
 /* The first record of a station with that number or, by 24-bit distance, a later one; unknown numbers: from now. */
-static size_t find_sequence(const struct toc_slserver *server, uint32_t station, uint32_t sequence) {
+static size_t find_sequence(const struct toc_slserver *server, uint32_t station, uint32_t sequence)
+{
     for (size_t i = 0; i < server->n_records; i++) {
         const struct record *record = &server->records[i];
         if (record->station == station && ((record->sequence - sequence) & SEQUENCE_MASK) < 0x800000) {
@@ -538,7 +572,8 @@ static size_t find_sequence(const struct toc_slserver *server, uint32_t station,
     return server->released;
 }
 
-static bool do_data(struct client *client, const char *number) {
+static bool do_data(struct client *client, const char *number)
+{
     const struct toc_slserver *server = client->server;
     if (client->n_subscriptions == 0) {
         return false; /* uni-station mode: not here */
@@ -558,7 +593,8 @@ static bool do_data(struct client *client, const char *number) {
     return true;
 }
 
-static void do_end(struct client *client) {
+static void do_end(struct client *client)
+{
     client->streaming = true;
     client->cursor = client->server->n_records;
     for (size_t i = 0; i < client->n_subscriptions; i++) {
@@ -570,7 +606,8 @@ static void do_end(struct client *client) {
 }
 
 /* XML in the data part of a 512-byte log record (encoding 0), behind "SLINFO " and a mark for "last". */
-static void do_info(struct client *client, const char *level) {
+static void do_info(struct client *client, const char *level)
+{
     bool known = level && strcasecmp(level, "ID") == 0;
     uint8_t packet[8 + 512] = "SLINFO  ";
     uint8_t *record = packet + 8;
@@ -593,7 +630,8 @@ static void do_info(struct client *client, const char *level) {
     append(client, packet, sizeof(packet));
 }
 
-static void on_command(struct client *client, char *line) {
+static void on_command(struct client *client, char *line)
+{
     char *rest = line;
     char *verb = strtok_r(rest, " \t", &rest);
     if (!verb) {
@@ -618,7 +656,8 @@ static void on_command(struct client *client, char *line) {
     }
 }
 
-static void on_byte(struct client *client, char c) {
+static void on_byte(struct client *client, char c)
+{
     if (c == '\r' || c == '\n') {
         client->line[client->line_len] = '\0';
         client->line_len = 0;
@@ -630,13 +669,15 @@ static void on_byte(struct client *client, char c) {
     }
 }
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf) {
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
     (void)suggested;
     struct client *client = handle->data;
     *ret_buf = uv_buf_init(client->in, sizeof(client->in));
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
     struct client *client = stream->data;
     if (n < 0) {
         close_client(client);
@@ -648,7 +689,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     pump(client);
 }
 
-static void on_connection(uv_stream_t *listener, int status) {
+static void on_connection(uv_stream_t *listener, int status)
+{
     struct toc_slserver *server = listener->data;
     struct client *client = status < 0 ? NULL : calloc(1, sizeof(*client));
     if (!client || server->closing || uv_tcp_init(server->loop, &client->tcp) < 0) {
@@ -672,17 +714,20 @@ static void on_connection(uv_stream_t *listener, int status) {
 
 /* ---- the clock ---- */
 
-static void on_timer(uv_timer_t *timer) {
+static void on_timer(uv_timer_t *timer)
+{
     release(timer->data);
 }
 
 /* Data time now. */
-static toc_ns data_now(const struct toc_slserver *server) {
+static toc_ns data_now(const struct toc_slserver *server)
+{
     double elapsed = (double)(uv_hrtime() - server->origin_hrtime) * server->options.speed;
     return server->origin + (toc_ns)elapsed;
 }
 
-static void release(struct toc_slserver *server) {
+static void release(struct toc_slserver *server)
+{
     if (server->closing) {
         return;
     }
@@ -701,7 +746,8 @@ static void release(struct toc_slserver *server) {
     }
 }
 
-void toc_slserver_start(struct toc_slserver *server, toc_ns origin) {
+void toc_slserver_start(struct toc_slserver *server, toc_ns origin)
+{
     server->started = true;
     server->origin = origin;
     if (origin == TOC_NS_NONE) {
@@ -713,8 +759,8 @@ void toc_slserver_start(struct toc_slserver *server, toc_ns origin) {
 
 /* ---- life ---- */
 
-int toc_slserver_create(uv_loop_t *loop, const struct toc_slserver_options *options,
-                        struct toc_slserver **ret_server) {
+int toc_slserver_create(uv_loop_t *loop, const struct toc_slserver_options *options, struct toc_slserver **ret_server)
+{
     struct toc_slserver *server = calloc(1, sizeof(*server));
     if (!server) {
         return -ENOMEM;
@@ -734,7 +780,8 @@ int toc_slserver_create(uv_loop_t *loop, const struct toc_slserver_options *opti
     return 0;
 }
 
-int toc_slserver_listen(struct toc_slserver *server, int port) {
+int toc_slserver_listen(struct toc_slserver *server, int port)
+{
     struct sockaddr_in address;
     int length = sizeof(address);
     int result = uv_tcp_init(server->loop, &server->listener);
@@ -754,7 +801,8 @@ int toc_slserver_listen(struct toc_slserver *server, int port) {
     return result < 0 ? result : ntohs(address.sin_port);
 }
 
-void toc_slserver_set_faults(struct toc_slserver *server, const struct toc_slserver_faults *faults) {
+void toc_slserver_set_faults(struct toc_slserver *server, const struct toc_slserver_faults *faults)
+{
     server->options.faults = *faults;
     server->drops = 0;
     for (struct client *client = server->clients; client; client = client->next) {
@@ -762,20 +810,23 @@ void toc_slserver_set_faults(struct toc_slserver *server, const struct toc_slser
     }
 }
 
-void toc_slserver_drop_all(struct toc_slserver *server) {
+void toc_slserver_drop_all(struct toc_slserver *server)
+{
     for (struct client *client = server->clients; client; client = client->next) {
         close_client(client);
     }
 }
 
-struct toc_slserver_counts toc_slserver_counts(const struct toc_slserver *server) {
+struct toc_slserver_counts toc_slserver_counts(const struct toc_slserver *server)
+{
     struct toc_slserver_counts counts = server->counts;
     counts.held = server->n_records;
     counts.released = server->released;
     return counts;
 }
 
-bool toc_slserver_done(const struct toc_slserver *server) {
+bool toc_slserver_done(const struct toc_slserver *server)
+{
     size_t streaming = 0;
     for (const struct client *client = server->clients; client; client = client->next) {
         if (client->streaming && !client->closing) {
@@ -788,7 +839,8 @@ bool toc_slserver_done(const struct toc_slserver *server) {
     return streaming > 0 && server->released == server->n_records;
 }
 
-void toc_slserver_close(struct toc_slserver *server, void (*cb)(void *data), void *data) {
+void toc_slserver_close(struct toc_slserver *server, void (*cb)(void *data), void *data)
+{
     server->closing = true;
     server->closed_cb = cb;
     server->closed_data = data;

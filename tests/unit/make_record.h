@@ -28,7 +28,8 @@ struct make_record {
 };
 
 /* A plain record to start from. */
-static inline struct make_record make_record_default(void) {
+static inline struct make_record make_record_default(void)
+{
     return (struct make_record){.net = "XX",
                                 .sta = "TEST",
                                 .loc = "00",
@@ -46,7 +47,8 @@ struct make_record_out {
     int length;
 };
 
-static inline void make_record_keep_first(char *record, int length, void *data) {
+static inline void make_record_keep_first(char *record, int length, void *data)
+{
     struct make_record_out *out = data;
     if (out->length == 0) {
         memcpy(out->to, record, (size_t)length);
@@ -55,7 +57,8 @@ static inline void make_record_keep_first(char *record, int length, void *data) 
 }
 
 /* Pack as many samples as one record takes. `to` holds MAKE_RECORD_MAX bytes. @return samples in it, < 0 on error */
-static inline int make_record(const struct make_record *spec, uint8_t *to, int *ret_length) {
+static inline int make_record(const struct make_record *spec, uint8_t *to, int *ret_length)
+{
     struct make_record_out out = {.to = to};
     MSRecord *msr = msr_init(NULL);
     int result = -1;
@@ -90,7 +93,8 @@ static inline int make_record(const struct make_record *spec, uint8_t *to, int *
 }
 
 /* A repeatable stream of numbers (xorshift; Marsaglia 2003). */
-static inline uint64_t make_random(uint64_t *state) {
+static inline uint64_t make_random(uint64_t *state)
+{
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

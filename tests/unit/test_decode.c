@@ -25,7 +25,8 @@ static int32_t counts[65536];
 static float floats[65536];
 static double doubles[65536];
 
-static int set_up(void **state) {
+static int set_up(void **state)
+{
     (void)state;
     uint64_t random = 42;
     int32_t level = 1000;
@@ -41,14 +42,16 @@ static int set_up(void **state) {
     return toc_decoder_create(&decoder);
 }
 
-static int tear_down(void **state) {
+static int tear_down(void **state)
+{
     (void)state;
     toc_decoder_destroy(decoder);
     toc_decoder_destroy(NULL);
     return 0;
 }
 
-static int pack(struct make_record spec, int n) {
+static int pack(struct make_record spec, int n)
+{
     static int16_t narrow[65536];
     static int32_t wide[65536];
     spec.n = n;
@@ -63,11 +66,13 @@ static int pack(struct make_record spec, int n) {
     return make_record(&spec, record, &length);
 }
 
-static enum toc_decode_verdict decode(struct toc_chunk *ret_chunk) {
+static enum toc_decode_verdict decode(struct toc_chunk *ret_chunk)
+{
     return toc_decode_record(decoder, record, (size_t)length, ret_chunk);
 }
 
-static void assert_verdict_named(enum toc_decode_verdict expected, int line) {
+static void assert_verdict_named(enum toc_decode_verdict expected, int line)
+{
     struct toc_chunk chunk = {.n = 12345};
     enum toc_decode_verdict verdict = decode(&chunk);
     if (verdict != expected) {
@@ -81,22 +86,26 @@ static void assert_verdict_named(enum toc_decode_verdict expected, int line) {
 #define assert_verdict(name) assert_verdict_named(TOC_DECODE_##name, __LINE__)
 
 /* A good record of our default kind, big endian. */
-static void good(void) {
+static void good(void)
+{
     assert_true(pack(make_record_default(), 1000) > 50);
     assert_verdict(OK);
 }
 
-static void put16(int at, unsigned value) {
+static void put16(int at, unsigned value)
+{
     record[at] = (uint8_t)(value >> 8);
     record[at + 1] = (uint8_t)value;
 }
 
-static unsigned get16(int at) {
+static unsigned get16(int at)
+{
     return (unsigned)record[at] << 8 | record[at + 1];
 }
 
 /* Offset of a blockette of the (big endian) record. */
-static int blockette(unsigned type) {
+static int blockette(unsigned type)
+{
     int at = (int)get16(46);
     while (at && get16(at) != type) {
         at = (int)get16(at + 2);
@@ -105,7 +114,8 @@ static int blockette(unsigned type) {
     return at;
 }
 
-static float sample_of(int encoding, int i) {
+static float sample_of(int encoding, int i)
+{
     switch (encoding) {
     case 1:
         return (float)(int16_t)counts[i];
@@ -118,7 +128,8 @@ static float sample_of(int encoding, int i) {
     }
 }
 
-static void decodes_what_libmseed_packs(void **state) {
+static void decodes_what_libmseed_packs(void **state)
+{
     (void)state;
     static const int encodings[] = {1, 3, 4, 5, 10, 11};
     for (int e = 0; e < 6; e++) {
@@ -149,7 +160,8 @@ static void decodes_what_libmseed_packs(void **state) {
     }
 }
 
-static void codes_become_an_fdsn_identifier(void **state) {
+static void codes_become_an_fdsn_identifier(void **state)
+{
     (void)state;
     struct make_record spec = make_record_default();
     struct toc_chunk chunk;
@@ -165,8 +177,8 @@ static void codes_become_an_fdsn_identifier(void **state) {
     static const struct {
         int at;
         uint8_t value;
-    } lies[] = {{8, ' '},  {8, 'a'},   {9, '\n'}, {9, '"'},  {9, ' '}, {13, 0xff}, {13, '*'},
-                {15, ' '}, {17, ' '},  {16, '_'}, {18, ' '}, {18, 0},  {19, '-'},  {12, '\t'}};
+    } lies[] = {{8, ' '},  {8, 'a'},  {9, '\n'}, {9, '"'},  {9, ' '}, {13, 0xff}, {13, '*'},
+                {15, ' '}, {17, ' '}, {16, '_'}, {18, ' '}, {18, 0},  {19, '-'},  {12, '\t'}};
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         good();
         record[lies[i].at] = lies[i].value;
@@ -177,7 +189,8 @@ static void codes_become_an_fdsn_identifier(void **state) {
     }
 }
 
-static void start_time_is_exact(void **state) {
+static void start_time_is_exact(void **state)
+{
     (void)state;
     struct toc_chunk chunk;
     toc_ns base = INT64_C(1562261629040000000);
@@ -208,7 +221,8 @@ static void start_time_is_exact(void **state) {
     assert_int_equal(chunk.timing_quality, -1);
 }
 
-static void time_correction_is_added_once(void **state) {
+static void time_correction_is_added_once(void **state)
+{
     (void)state;
     struct toc_chunk chunk;
     toc_ns base = INT64_C(1562261629040000000);
@@ -225,7 +239,8 @@ static void time_correction_is_added_once(void **state) {
     assert_true(chunk.start == base - INT64_C(214748364800000));
 }
 
-static void leap_second_is_the_next_second(void **state) {
+static void leap_second_is_the_next_second(void **state)
+{
     (void)state;
     struct toc_chunk chunk;
     good();
@@ -234,13 +249,14 @@ static void leap_second_is_the_next_second(void **state) {
     assert_true(chunk.start == INT64_C(1483228800500000000));
 }
 
-static void impossible_times(void **state) {
+static void impossible_times(void **state)
+{
     (void)state;
     static const struct {
         int at, wide;
         unsigned value;
-    } lies[] = {{20, 1, 1899}, {20, 1, 2101}, {22, 1, 0},  {22, 1, 367}, {24, 0, 24},
-                {25, 0, 60},   {26, 0, 61},   {20, 1, 0},  {28, 1, 65535}};
+    } lies[] = {{20, 1, 1899}, {20, 1, 2101}, {22, 1, 0}, {22, 1, 367},  {24, 0, 24},
+                {25, 0, 60},   {26, 0, 61},   {20, 1, 0}, {28, 1, 65535}};
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
         good();
         if (lies[i].wide) {
@@ -255,13 +271,14 @@ static void impossible_times(void **state) {
     assert_verdict(TIME);
 }
 
-static void sample_rate(void **state) {
+static void sample_rate(void **state)
+{
     (void)state;
     static const struct {
         int factor, multiplier;
         double rate; /* 0: refused */
-    } cases[] = {{100, 1, 100},   {-10, 1, 0.1},    {1, -10, 0.1}, {-10, -10, 0.01}, {50, 2, 100},   {100, 0, 100},
-                 {10000, 1, 1e4}, {-100, 1, 0.01},  {0, 0, 0},     {0, 1, 0},        {-101, 1, 0},   {10001, 1, 0},
+    } cases[] = {{100, 1, 100},   {-10, 1, 0.1},     {1, -10, 0.1}, {-10, -10, 0.01}, {50, 2, 100},  {100, 0, 100},
+                 {10000, 1, 1e4}, {-100, 1, 0.01},   {0, 0, 0},     {0, 1, 0},        {-101, 1, 0},  {10001, 1, 0},
                  {-32768, 1, 0},  {32767, 32767, 0}, {-100, -2, 0}, {-1, -4, 0.25},   {-2, 500, 250}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         good();
@@ -279,7 +296,8 @@ static void sample_rate(void **state) {
 }
 
 /* Replace blockette 1001 by 100: the pack leaves room for 8 bytes, 100 needs 12, so it goes behind the chain. */
-static void add_blockette_100(float rate) {
+static void add_blockette_100(float rate)
+{
     struct make_record spec = make_record_default();
     spec.encoding = 3;
     pack(spec, 90);
@@ -294,7 +312,8 @@ static void add_blockette_100(float rate) {
     put16(60, bits >> 16), put16(62, bits & 0xffff);
 }
 
-static void blockette_100_overrides_the_rate(void **state) {
+static void blockette_100_overrides_the_rate(void **state)
+{
     (void)state;
     struct toc_chunk chunk;
     add_blockette_100(99.9f);
@@ -309,7 +328,8 @@ static void blockette_100_overrides_the_rate(void **state) {
     }
 }
 
-static void length_lies(void **state) {
+static void length_lies(void **state)
+{
     (void)state;
     good();
     length = 511;
@@ -336,7 +356,8 @@ static void length_lies(void **state) {
     assert_verdict(LENGTH);
 }
 
-static void chain_lies(void **state) {
+static void chain_lies(void **state)
+{
     (void)state;
     static const unsigned first[] = {1, 47, 510, 512, 60000, 65535};
     for (size_t i = 0; i < sizeof(first) / sizeof(first[0]); i++) {
@@ -372,7 +393,8 @@ static void chain_lies(void **state) {
 }
 
 /* A long record with a chain whose second part lies past the length that its first part states. */
-static void chain_past_the_stated_length(void **state) {
+static void chain_past_the_stated_length(void **state)
+{
     (void)state;
     good();
     memset(record + 512, 0, 512);
@@ -381,7 +403,8 @@ static void chain_past_the_stated_length(void **state) {
     assert_verdict(CHAIN);
 }
 
-static void encodings_not_read(void **state) {
+static void encodings_not_read(void **state)
+{
     (void)state;
     for (int encoding = 0; encoding < 256; encoding++) {
         if (encoding == 1 || (encoding >= 3 && encoding <= 5) || encoding == 10 || encoding == 11) {
@@ -393,7 +416,8 @@ static void encodings_not_read(void **state) {
     }
 }
 
-static void sample_count_lies(void **state) {
+static void sample_count_lies(void **state)
+{
     (void)state;
     static const struct {
         int encoding;
@@ -419,7 +443,8 @@ static void sample_count_lies(void **state) {
     assert_verdict(PAYLOAD);
 }
 
-static void data_offset_lies(void **state) {
+static void data_offset_lies(void **state)
+{
     (void)state;
     static const unsigned offsets[] = {0, 1, 47, 48, 55, 512, 513, 65535};
     for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]); i++) {
@@ -432,7 +457,8 @@ static void data_offset_lies(void **state) {
     assert_verdict(COUNT);
 }
 
-static void payload_lies(void **state) {
+static void payload_lies(void **state)
+{
     (void)state;
     good();
     record[64 + 8 + 3] ^= 1; /* XN, the last sample */
@@ -448,7 +474,8 @@ static void payload_lies(void **state) {
     assert_verdict(PAYLOAD);
 }
 
-static void not_a_record(void **state) {
+static void not_a_record(void **state)
+{
     (void)state;
     good();
     memcpy(record, "MS\3", 3);
@@ -470,7 +497,8 @@ static void not_a_record(void **state) {
     assert_verdict(NOT_MSEED);
 }
 
-static void unknown_word_order_takes_the_header_s(void **state) {
+static void unknown_word_order_takes_the_header_s(void **state)
+{
     (void)state;
     struct toc_chunk chunk;
     good();
@@ -480,7 +508,8 @@ static void unknown_word_order_takes_the_header_s(void **state) {
 }
 
 /* An odd data offset must not make anyone read an int32 from an odd address (the sanitizer watches). */
-static void payload_may_start_anywhere(void **state) {
+static void payload_may_start_anywhere(void **state)
+{
     (void)state;
     struct make_record spec = make_record_default();
     struct toc_chunk chunk;
@@ -500,7 +529,8 @@ static void payload_may_start_anywhere(void **state) {
     }
 }
 
-static void doubles_out_of_float_range_become_infinite(void **state) {
+static void doubles_out_of_float_range_become_infinite(void **state)
+{
     (void)state;
     double values[5] = {1e300, -1e300, NAN, 0.5, INFINITY};
     struct make_record spec = make_record_default();
@@ -515,7 +545,8 @@ static void doubles_out_of_float_range_become_infinite(void **state) {
     assert_true(isinf(chunk.samples[4]));
 }
 
-static void record_length_from_a_growing_prefix(void **state) {
+static void record_length_from_a_growing_prefix(void **state)
+{
     (void)state;
     struct make_record spec = make_record_default();
     for (int bits = 7; bits <= 16; bits++) {
@@ -540,7 +571,8 @@ static void record_length_from_a_growing_prefix(void **state) {
     assert_int_equal(toc_decode_record_length(record, 60), -EBADMSG);
 }
 
-static void every_verdict_has_a_text(void **state) {
+static void every_verdict_has_a_text(void **state)
+{
     (void)state;
     for (int v = 0; v < TOC_DECODE_VERDICT_COUNT; v++) {
         assert_true(strlen(toc_decode_verdict_str((enum toc_decode_verdict)v)) > 0);
@@ -549,7 +581,8 @@ static void every_verdict_has_a_text(void **state) {
 }
 
 /* Decode from an exact-size heap block, so that the sanitizer sees any read past it. */
-static enum toc_decode_verdict decode_tight(size_t n, struct toc_chunk *ret_chunk) {
+static enum toc_decode_verdict decode_tight(size_t n, struct toc_chunk *ret_chunk)
+{
     uint8_t *tight = malloc(n ? n : 1);
     memcpy(tight, record, n);
     enum toc_decode_verdict verdict = toc_decode_record(decoder, tight, n, ret_chunk);
@@ -557,7 +590,8 @@ static enum toc_decode_verdict decode_tight(size_t n, struct toc_chunk *ret_chun
     return verdict;
 }
 
-static void assert_sane(const struct toc_chunk *chunk, bool integers) {
+static void assert_sane(const struct toc_chunk *chunk, bool integers)
+{
     assert_true(chunk->n >= 1 && chunk->n <= 65535);
     assert_true(chunk->rate_hz >= 0.01 && chunk->rate_hz <= 10000);
     assert_true(strncmp(chunk->sid, "FDSN:", 5) == 0);
@@ -566,7 +600,8 @@ static void assert_sane(const struct toc_chunk *chunk, bool integers) {
     }
 }
 
-static void truncated_at_every_byte(void **state) {
+static void truncated_at_every_byte(void **state)
+{
     (void)state;
     static const int encodings[] = {1, 3, 4, 5, 10, 11};
     for (int e = 0; e < 6; e++) {
@@ -581,7 +616,8 @@ static void truncated_at_every_byte(void **state) {
     }
 }
 
-static void random_bit_flips(void **state) {
+static void random_bit_flips(void **state)
+{
     (void)state;
     static const int encodings[] = {1, 3, 4, 5, 10, 11};
     uint64_t random = 20261122;
@@ -619,7 +655,8 @@ static void random_bit_flips(void **state) {
 }
 
 /* Random records of every kind: time, rate and samples as libmseed's own reader has them. */
-static void random_records_equal_libmseed(void **state) {
+static void random_records_equal_libmseed(void **state)
+{
     (void)state;
     static const int encodings[] = {1, 3, 4, 5, 10, 11};
     static const double rates[] = {0.01, 0.1, 1, 20, 31.25, 40, 100, 200, 250, 1000, 10000};
@@ -685,7 +722,8 @@ static const struct {
     {"libmseed/no-blockette1000-steim1.mseed", TOC_DECODE_OK, "no blockette 1000"},
 };
 
-static bool is_refused(const char *file, enum toc_decode_verdict *ret_verdict) {
+static bool is_refused(const char *file, enum toc_decode_verdict *ret_verdict)
+{
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         if (strcmp(refused[i].file, file) == 0) {
             *ret_verdict = refused[i].verdict;
@@ -696,7 +734,8 @@ static bool is_refused(const char *file, enum toc_decode_verdict *ret_verdict) {
 }
 
 /* Sum of the samples of all records in a buffer; records are found by their length, else 64 bytes on. */
-static long scan(const uint8_t *bytes, size_t size, int *verdicts) {
+static long scan(const uint8_t *bytes, size_t size, int *verdicts)
+{
     long samples = 0;
     size_t at = 0;
     while (at < size) {
@@ -718,7 +757,8 @@ static long scan(const uint8_t *bytes, size_t size, int *verdicts) {
     return samples;
 }
 
-static uint8_t *read_file(const char *path, size_t *ret_size) {
+static uint8_t *read_file(const char *path, size_t *ret_size)
+{
     FILE *file = fopen(path, "rb");
     if (!file) {
         return NULL;
@@ -732,7 +772,8 @@ static uint8_t *read_file(const char *path, size_t *ret_size) {
     return bytes;
 }
 
-static bool find_data(const char *name) {
+static bool find_data(const char *name)
+{
     const char *data = getenv("TOCSIN_DATA");
     const char *source = getenv("TOCSIN_SOURCE");
     if (data) {
@@ -748,7 +789,8 @@ static bool find_data(const char *name) {
 }
 
 /* One line of the table: file, size, what ObsPy did, traces, samples, ... */
-static bool agrees(const char *file, long expected) {
+static bool agrees(const char *file, long expected)
+{
     char path[1024];
     size_t size;
     int verdicts[TOC_DECODE_VERDICT_COUNT] = {0};
@@ -771,7 +813,8 @@ static bool agrees(const char *file, long expected) {
     return good;
 }
 
-static void odd_files_agree_with_obspy(void **state) {
+static void odd_files_agree_with_obspy(void **state)
+{
     (void)state;
     if (!find_data("odd")) {
         skip();
@@ -797,13 +840,16 @@ static void odd_files_agree_with_obspy(void **state) {
 }
 
 /* A few of them in full: first samples and start time as ObsPy gives them. */
-static void odd_values_agree_with_obspy(void **state) {
+static void odd_values_agree_with_obspy(void **state)
+{
     (void)state;
     static const struct {
         const char *file, *sid, *start;
         float first[3];
     } cases[] = {
-        {"mseed/BW.BGLD.__.EHE.D.2008.001.first_record", "FDSN:BW_BGLD__E_H_E", "2007-12-31T23:59:59.915000Z",
+        {"mseed/BW.BGLD.__.EHE.D.2008.001.first_record",
+         "FDSN:BW_BGLD__E_H_E",
+         "2007-12-31T23:59:59.915000Z",
          {-363, -382, -388}},
         {"mseed/1T_MONN_00_EDH.mseed", "FDSN:1T_MONN_00_E_D_H", "2019-04-01T18:43:00.003600Z", {-2210, -2972, -3681}},
         {"libmseed/unapplied-timecorrection.mseed", NULL, "2003-05-29T02:13:23.043400Z", {0}},
@@ -831,7 +877,8 @@ static void odd_values_agree_with_obspy(void **state) {
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_what_libmseed_packs),
         cmocka_unit_test(codes_become_an_fdsn_identifier),

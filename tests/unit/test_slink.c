@@ -26,14 +26,16 @@ static const struct toc_slink_station two_stations[] = {
     {"IU", "COLA", NULL, 0, -1},
 };
 
-static struct toc_slink *make(const struct toc_slink_station *stations, size_t n) {
+static struct toc_slink *make(const struct toc_slink_station *stations, size_t n)
+{
     struct toc_slink *slink = NULL;
     assert_int_equal(toc_slink_create(stations, n, &slink), 0);
     return slink;
 }
 
 /* What is to be sent, as text; marks it sent. */
-static const char *take_output(struct toc_slink *slink) {
+static const char *take_output(struct toc_slink *slink)
+{
     static char text[256];
     const uint8_t *bytes;
     size_t n;
@@ -45,11 +47,13 @@ static const char *take_output(struct toc_slink *slink) {
     return text;
 }
 
-static void feed_text(struct toc_slink *slink, const char *text) {
+static void feed_text(struct toc_slink *slink, const char *text)
+{
     assert_int_equal(toc_slink_feed(slink, (const uint8_t *)text, strlen(text)), strlen(text));
 }
 
-static struct toc_slink_event expect(struct toc_slink *slink, enum toc_slink_event_type type, int line) {
+static struct toc_slink_event expect(struct toc_slink *slink, enum toc_slink_event_type type, int line)
+{
     struct toc_slink_event event = {.type = TOC_SLINK_EVENT_COUNT};
     if (!toc_slink_next(slink, &event) || event.type != type) {
         fail_msg("line %d: event \"%s\" expected, \"%s\" found", line, toc_slink_event_str(type),
@@ -59,14 +63,16 @@ static struct toc_slink_event expect(struct toc_slink *slink, enum toc_slink_eve
 }
 #define EXPECT(slink, name) expect(slink, TOC_SLINK_EVENT_##name, __LINE__)
 
-static void assert_quiet(struct toc_slink *slink) {
+static void assert_quiet(struct toc_slink *slink)
+{
     struct toc_slink_event event = {.type = TOC_SLINK_EVENT_COUNT};
     assert_false(toc_slink_next(slink, &event));
     assert_int_equal(event.type, TOC_SLINK_EVENT_COUNT);
 }
 
 /* Through the handshake: every station says OK to all. */
-static void shake_hands(struct toc_slink *slink) {
+static void shake_hands(struct toc_slink *slink)
+{
     struct toc_slink_event event;
     toc_slink_connected(slink);
     assert_string_equal(take_output(slink), "HELLO\r\n");
@@ -86,7 +92,8 @@ static void shake_hands(struct toc_slink *slink) {
 }
 
 /* A packet at `to`. @return its bytes */
-static size_t packet(const char *head, const char *net, const char *sta, int reclen, uint8_t *to) {
+static size_t packet(const char *head, const char *net, const char *sta, int reclen, uint8_t *to)
+{
     static int32_t samples[65536];
     struct make_record spec = make_record_default();
     int length = 0;
@@ -99,7 +106,8 @@ static size_t packet(const char *head, const char *net, const char *sta, int rec
     return (size_t)length + 8;
 }
 
-static void handshake_asks_and_waits(void **state) {
+static void handshake_asks_and_waits(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     struct toc_slink_event event;
@@ -144,7 +152,8 @@ static void handshake_asks_and_waits(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void output_may_go_out_in_pieces(void **state) {
+static void output_may_go_out_in_pieces(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     toc_slink_connected(slink);
@@ -156,13 +165,18 @@ static void output_may_go_out_in_pieces(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void resume_wraps_at_24_bits(void **state) {
+static void resume_wraps_at_24_bits(void **state)
+{
     (void)state;
     static const struct {
         int32_t last;
         const char *command;
-    } cases[] = {{-1, "DATA\r\n"},          {0, "DATA 000001\r\n"},        {0xFFFFFF, "DATA 000000\r\n"},
-                 {0xFFFFFE, "DATA FFFFFF\r\n"}, {0xABCDEF, "DATA ABCDF0\r\n"}, {-1, "DATA\r\n"}};
+    } cases[] = {{-1, "DATA\r\n"},
+                 {0, "DATA 000001\r\n"},
+                 {0xFFFFFF, "DATA 000000\r\n"},
+                 {0xFFFFFE, "DATA FFFFFF\r\n"},
+                 {0xABCDEF, "DATA ABCDF0\r\n"},
+                 {-1, "DATA\r\n"}};
     struct toc_slink *slink = make(two_stations + 1, 1);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(toc_slink_acknowledge(slink, 0, cases[i].last), 0);
@@ -185,7 +199,8 @@ static void resume_wraps_at_24_bits(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void only_acknowledged_records_move_the_resume_point(void **state) {
+static void only_acknowledged_records_move_the_resume_point(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     static uint8_t bytes[1024];
@@ -203,7 +218,8 @@ static void only_acknowledged_records_move_the_resume_point(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void refused_station_is_skipped(void **state) {
+static void refused_station_is_skipped(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     toc_slink_connected(slink);
@@ -224,7 +240,8 @@ static void refused_station_is_skipped(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void all_refused_is_an_error(void **state) {
+static void all_refused_is_an_error(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     toc_slink_connected(slink);
@@ -241,7 +258,8 @@ static void all_refused_is_an_error(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void refused_selectors(void **state) {
+static void refused_selectors(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     toc_slink_connected(slink);
@@ -267,7 +285,8 @@ static void refused_selectors(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void greetings(void **state) {
+static void greetings(void **state)
+{
     (void)state;
     static const struct {
         const char *lines;
@@ -305,7 +324,8 @@ static void greetings(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void rubbish_is_said_once_and_ends_it(void **state) {
+static void rubbish_is_said_once_and_ends_it(void **state)
+{
     (void)state;
     struct toc_slink *slink = make(two_stations, 2);
     char endless[300];
@@ -329,7 +349,7 @@ static void rubbish_is_said_once_and_ends_it(void **state) {
     toc_slink_feed(slink, (const uint8_t *)endless, 1);
     EXPECT(slink, PROTOCOL_ERROR);
 
-    static const char *const packets[] = {"XX000001", "SL00000G",           "SL-00001",
+    static const char *const packets[] = {"XX000001", "SL00000G",       "SL-00001",
                                           "SLINF0  ", "OK\r\n\r\n\r\n", "\0\0\0\0\0\0\0\0"};
     for (int i = 0; i < 6; i++) {
         shake_hands(slink);
@@ -343,7 +363,8 @@ static void rubbish_is_said_once_and_ends_it(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void records_of_every_length(void **state) {
+static void records_of_every_length(void **state)
+{
     (void)state;
     static uint8_t bytes[65544];
     struct toc_slink *slink = make(two_stations, 2);
@@ -364,7 +385,8 @@ static void records_of_every_length(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void records_nobody_asked_for(void **state) {
+static void records_nobody_asked_for(void **state)
+{
     (void)state;
     static uint8_t bytes[1024];
     struct toc_slink *slink = make(two_stations, 2);
@@ -378,7 +400,8 @@ static void records_nobody_asked_for(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void info_is_told_apart(void **state) {
+static void info_is_told_apart(void **state)
+{
     (void)state;
     static uint8_t bytes[4096];
     struct toc_slink *slink = make(two_stations, 2);
@@ -402,7 +425,8 @@ static void info_is_told_apart(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void server_ends_the_stream(void **state) {
+static void server_ends_the_stream(void **state)
+{
     (void)state;
     static uint8_t bytes[1024];
     struct toc_slink *slink = make(two_stations, 2);
@@ -426,7 +450,8 @@ static void server_ends_the_stream(void **state) {
 }
 
 /* A record that hides its length is handed on as 512 bytes, and what follows is still understood. */
-static void record_without_a_length(void **state) {
+static void record_without_a_length(void **state)
+{
     (void)state;
     static uint8_t bytes[2048];
     struct toc_slink *slink = make(two_stations, 2);
@@ -460,21 +485,23 @@ struct log {
     size_t n;
 };
 
-static void log_event(struct log *log, const struct toc_slink_event *event) {
+static void log_event(struct log *log, const struct toc_slink_event *event)
+{
     uint32_t sum = 0;
     for (size_t i = 0; i < event->length; i++) {
         sum = sum * 31 + event->record[i];
     }
     int n = snprintf(log->text + log->n, sizeof(log->text) - log->n, "%s %u %u %zu %u %d [%s] [%s]\n",
-                     toc_slink_event_str(event->type), event->station, event->sequence, event->length, sum,
-                     event->more, event->text, event->text2);
+                     toc_slink_event_str(event->type), event->station, event->sequence, event->length, sum, event->more,
+                     event->text, event->text2);
     assert_true(n > 0 && (size_t)n < sizeof(log->text) - log->n);
     log->n += (size_t)n;
 }
 
 /* piece 0: random sizes. */
 static void play(struct toc_slink *slink, const uint8_t *bytes, size_t len, size_t piece, uint64_t *random,
-                 struct log *log) {
+                 struct log *log)
+{
     struct toc_slink_event event;
     log->n = 0;
     log->text[0] = '\0';
@@ -493,7 +520,8 @@ static void play(struct toc_slink *slink, const uint8_t *bytes, size_t len, size
     }
 }
 
-static size_t make_stream(uint64_t *random, uint8_t *to) {
+static size_t make_stream(uint64_t *random, uint8_t *to)
+{
     static const char *const handshakes[] = {
         HELLO_LINES "OK\r\nOK\r\nOK\r\nOK\r\nOK\r\nOK\r\n",
         HELLO_LINES "ERROR\r\nOK\r\nOK\r\n",
@@ -523,7 +551,8 @@ static size_t make_stream(uint64_t *random, uint8_t *to) {
     return n + strlen(tail);
 }
 
-static void every_split_gives_the_same_events(void **state) {
+static void every_split_gives_the_same_events(void **state)
+{
     (void)state;
     static uint8_t bytes[1 << 20];
     static struct log whole, split;
@@ -546,7 +575,8 @@ static void every_split_gives_the_same_events(void **state) {
     assert_true(endings > 10); /* streams that were read to their end were among them */
 }
 
-static void create_refuses(void **state) {
+static void create_refuses(void **state)
+{
     (void)state;
     static const char *const smuggled[] = {"BH?\r\nBYE"};
     static const char *const long_pattern[] = {"!00BHZ.D.E.F"};
@@ -589,7 +619,8 @@ static void create_refuses(void **state) {
     assert_null(slink);
 }
 
-static void ten_thousand_stations(void **state) {
+static void ten_thousand_stations(void **state)
+{
     (void)state;
     static struct toc_slink_station stations[TOC_SLINK_STATIONS_MAX];
     static char codes[TOC_SLINK_STATIONS_MAX][6];
@@ -608,7 +639,8 @@ static void ten_thousand_stations(void **state) {
     toc_slink_destroy(slink);
 }
 
-static void names(void **state) {
+static void names(void **state)
+{
     (void)state;
     assert_string_equal(toc_slink_state_str(TOC_SLINK_STREAMING), "streaming");
     assert_string_equal(toc_slink_state_str((enum toc_slink_state)99), "unknown state");
@@ -619,7 +651,8 @@ static void names(void **state) {
     toc_slink_destroy(NULL);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handshake_asks_and_waits),
         cmocka_unit_test(output_may_go_out_in_pieces),

@@ -52,7 +52,8 @@ static uint8_t records[N_RECORDS][512];
 static const char *const station_names[] = {"AAA", "BBB", "CCC"};
 static const char *const channels[] = {"HHZ", "HHN", "HHE"};
 
-static uint32_t sum_of(const uint8_t *bytes, size_t n) {
+static uint32_t sum_of(const uint8_t *bytes, size_t n)
+{
     uint32_t sum = 0;
     for (size_t i = 0; i < n; i++) {
         sum = sum * 31 + bytes[i];
@@ -61,7 +62,8 @@ static uint32_t sum_of(const uint8_t *bytes, size_t n) {
 }
 
 /* Records of three stations, three channels; the vertical has location 00, the others none. */
-static int make_records(void **state) {
+static int make_records(void **state)
+{
     (void)state;
     static int32_t samples[200];
     for (int i = 0; i < N_RECORDS; i++) {
@@ -87,7 +89,8 @@ static int make_records(void **state) {
 
 static void peer_connect(struct peer *peer);
 
-static void on_peer_closed(uv_handle_t *handle) {
+static void on_peer_closed(uv_handle_t *handle)
+{
     struct peer *peer = handle->data;
     peer->open = false;
     toc_slink_disconnected(peer->slink);
@@ -96,13 +99,15 @@ static void on_peer_closed(uv_handle_t *handle) {
     }
 }
 
-static void hang_up(struct peer *peer) {
+static void hang_up(struct peer *peer)
+{
     if (peer->open && !uv_is_closing((uv_handle_t *)&peer->tcp)) {
         uv_close((uv_handle_t *)&peer->tcp, on_peer_closed);
     }
 }
 
-static void send_output(struct peer *peer) {
+static void send_output(struct peer *peer)
+{
     const uint8_t *bytes;
     size_t n;
     toc_slink_output(peer->slink, &bytes, &n);
@@ -113,7 +118,8 @@ static void send_output(struct peer *peer) {
     }
 }
 
-static void on_event(struct peer *peer, const struct toc_slink_event *event) {
+static void on_event(struct peer *peer, const struct toc_slink_event *event)
+{
     switch (event->type) {
     case TOC_SLINK_EVENT_RECORD:
         assert_true(peer->n_got < 4 * N_RECORDS);
@@ -144,13 +150,15 @@ static void on_event(struct peer *peer, const struct toc_slink_event *event) {
     }
 }
 
-static void on_peer_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf) {
+static void on_peer_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret_buf)
+{
     (void)suggested;
     struct peer *peer = handle->data;
     *ret_buf = uv_buf_init(peer->in, sizeof(peer->in));
 }
 
-static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
+static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
     struct peer *peer = stream->data;
     struct toc_slink_event event;
     if (n < 0) {
@@ -164,7 +172,8 @@ static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf) {
     send_output(peer);
 }
 
-static void on_peer_connected(uv_connect_t *request, int status) {
+static void on_peer_connected(uv_connect_t *request, int status)
+{
     struct peer *peer = request->data;
     if (status < 0) {
         hang_up(peer);
@@ -175,7 +184,8 @@ static void on_peer_connected(uv_connect_t *request, int status) {
     send_output(peer);
 }
 
-static void peer_connect(struct peer *peer) {
+static void peer_connect(struct peer *peer)
+{
     struct sockaddr_in address;
     uv_ip4_addr("127.0.0.1", peer->bench->port, &address);
     uv_tcp_init(&peer->bench->loop, &peer->tcp);
@@ -187,7 +197,8 @@ static void peer_connect(struct peer *peer) {
                      0);
 }
 
-static struct peer *add_peer(struct bench *bench, const struct toc_slink_station *stations, size_t n) {
+static struct peer *add_peer(struct bench *bench, const struct toc_slink_station *stations, size_t n)
+{
     struct peer *peer = calloc(1, sizeof(*peer));
     assert_non_null(peer);
     peer->bench = bench;
@@ -199,7 +210,8 @@ static struct peer *add_peer(struct bench *bench, const struct toc_slink_station
 
 /* ---- the bench ---- */
 
-static bool all_have_all(const struct bench *bench) {
+static bool all_have_all(const struct bench *bench)
+{
     for (int i = 0; i < bench->n_peers; i++) {
         if (bench->peers[i]->n_got < bench->wanted) {
             return false;
@@ -209,7 +221,8 @@ static bool all_have_all(const struct bench *bench) {
 }
 
 /* Ends the run when all is there, or after 20 s; the clock is only the safety net. */
-static void on_watch(uv_timer_t *timer) {
+static void on_watch(uv_timer_t *timer)
+{
     struct bench *bench = timer->data;
     if (--bench->patience <= 0 || all_have_all(bench)) {
         bench->patience = 0;
@@ -217,7 +230,8 @@ static void on_watch(uv_timer_t *timer) {
     }
 }
 
-static void bench_start(struct bench *bench, const struct toc_slserver_options *options) {
+static void bench_start(struct bench *bench, const struct toc_slserver_options *options)
+{
     memset(bench, 0, sizeof(*bench));
     uv_loop_init(&bench->loop);
     uv_timer_init(&bench->loop, &bench->watch);
@@ -232,17 +246,20 @@ static void bench_start(struct bench *bench, const struct toc_slserver_options *
     assert_true(bench->port > 0);
 }
 
-static void bench_run(struct bench *bench) {
+static void bench_run(struct bench *bench)
+{
     uv_timer_start(&bench->watch, on_watch, 5, 5);
     uv_run(&bench->loop, UV_RUN_DEFAULT);
     uv_timer_stop(&bench->watch);
 }
 
-static void on_server_closed(void *data) {
+static void on_server_closed(void *data)
+{
     *(bool *)data = true;
 }
 
-static void bench_finish(struct bench *bench) {
+static void bench_finish(struct bench *bench)
+{
     bool closed = false;
     bench->patience = 0;
     for (int i = 0; i < bench->n_peers; i++) {
@@ -263,7 +280,8 @@ static const struct toc_slink_station all[] = {
     {"XX", "AAA", NULL, 0, -1}, {"XX", "BBB", NULL, 0, -1}, {"XX", "CCC", NULL, 0, -1}};
 
 /* Every record once, in order, unharmed. */
-static void assert_complete(const struct peer *peer, uint32_t first_sequence) {
+static void assert_complete(const struct peer *peer, uint32_t first_sequence)
+{
     assert_int_equal(peer->n_got, N_RECORDS);
     for (uint32_t i = 0; i < N_RECORDS; i++) {
         assert_int_equal(peer->stations[i], i % 3);
@@ -272,7 +290,8 @@ static void assert_complete(const struct peer *peer, uint32_t first_sequence) {
     }
 }
 
-static void all_records_reach_all_clients(void **state) {
+static void all_records_reach_all_clients(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){0});
@@ -293,7 +312,8 @@ static void all_records_reach_all_clients(void **state) {
     bench_finish(&bench);
 }
 
-static void selectors_choose(void **state) {
+static void selectors_choose(void **state)
+{
     (void)state;
     static const char *const vertical[] = {"HHZ"}, *const at_00[] = {"00???"}, *const blank[] = {"--HH?"},
                              *const but_north[] = {"!HHN"}, *const wrong[] = {"HHZZ"}, *const logs[] = {"HH?.L"};
@@ -301,8 +321,12 @@ static void selectors_choose(void **state) {
         const char *const *selectors;
         size_t wanted;
         int refused;
-    } cases[] = {{vertical, N_RECORDS / 9, 0},      {at_00, N_RECORDS / 9, 0}, {blank, 2 * (N_RECORDS / 9), 0},
-                 {but_north, 2 * (N_RECORDS / 9), 0}, {wrong, 0, 1},             {logs, 0, 0}};
+    } cases[] = {{vertical, N_RECORDS / 9, 0},
+                 {at_00, N_RECORDS / 9, 0},
+                 {blank, 2 * (N_RECORDS / 9), 0},
+                 {but_north, 2 * (N_RECORDS / 9), 0},
+                 {wrong, 0, 1},
+                 {logs, 0, 0}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct bench bench;
         struct toc_slink_station station = {"XX", "BBB", cases[i].selectors, 1, -1};
@@ -319,7 +343,8 @@ static void selectors_choose(void **state) {
 }
 
 /* Twenty drops, half of them inside a record, over the wrap of the numbers: nothing lost, nothing twice. */
-static void resume_through_twenty_drops(void **state) {
+static void resume_through_twenty_drops(void **state)
+{
     (void)state;
     for (int inside = 0; inside < 2; inside++) {
         struct bench bench;
@@ -336,7 +361,8 @@ static void resume_through_twenty_drops(void **state) {
     }
 }
 
-static void rubbish_then_reconnect(void **state) {
+static void rubbish_then_reconnect(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){.faults = {.rubbish_after = 100}});
@@ -348,7 +374,8 @@ static void rubbish_then_reconnect(void **state) {
     bench_finish(&bench);
 }
 
-static void one_byte_at_a_time(void **state) {
+static void one_byte_at_a_time(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){.faults = {.one_byte = true}});
@@ -365,7 +392,8 @@ static void one_byte_at_a_time(void **state) {
     bench_finish(&bench);
 }
 
-static void refused_and_unknown_stations(void **state) {
+static void refused_and_unknown_stations(void **state)
+{
     (void)state;
     struct toc_slink_station four[4] = {all[0], all[1], all[2], {"XX", "NOONE", NULL, 0, -1}};
     struct bench bench;
@@ -382,7 +410,8 @@ static void refused_and_unknown_stations(void **state) {
     bench_finish(&bench);
 }
 
-static void keepalive_is_answered(void **state) {
+static void keepalive_is_answered(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){0});
@@ -400,7 +429,8 @@ static void keepalive_is_answered(void **state) {
     bench_finish(&bench);
 }
 
-static void silence_says_nothing_and_keeps_the_link(void **state) {
+static void silence_says_nothing_and_keeps_the_link(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){.faults = {.silent_after = 40}});
@@ -424,7 +454,8 @@ static void silence_says_nothing_and_keeps_the_link(void **state) {
 }
 
 /* Paced: a thousand times real time, records leave by their own clock; a fresh client gets only what comes. */
-static void paced_from_now(void **state) {
+static void paced_from_now(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){.speed = 200, .latency_s = 0.5});
@@ -445,7 +476,8 @@ static void paced_from_now(void **state) {
     bench_finish(&bench);
 }
 
-static void added_buffer_is_cut_into_records(void **state) {
+static void added_buffer_is_cut_into_records(void **state)
+{
     (void)state;
     struct bench bench;
     bench_start(&bench, &(struct toc_slserver_options){0});
@@ -461,7 +493,8 @@ static void added_buffer_is_cut_into_records(void **state) {
     bench_finish(&bench);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_records_reach_all_clients),
         cmocka_unit_test(selectors_choose),
