@@ -220,7 +220,7 @@ static void write_recording(void)
         for (int c = 0; c < 2; c++) {
             struct make_record spec = make_record_default();
             int32_t samples[PER_RECORD];
-            int length;
+            int length = 0;
             if (c == 0 && r >= 20 && r < 30)
                 continue;
             for (int i = 0; i < PER_RECORD; i++)
