@@ -34,8 +34,8 @@ done
 layer models/cut_windows.c "($libc|dirent|sys/stat|unistd|fcntl)\.h" 'core/[a-z0-9_]+\.h'
 
 # A stage never includes a later one.
-order='types nstime settings stats geo travel station slink decode ring filter window group nn model picker classic
-       pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
+order='types nstime settings stats geo travel station decode slink ring filter window group nn graph tensors weights net
+       model picker classic pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
 rank() { n=0; for s in $order; do n=$((n + 1)); [ "$s" = "$1" ] && { echo $n; return; }; done; echo 0; }
 for f in core/*.[ch]; do
     own=$(rank "$(basename "$f" | sed 's/\..*//')")
