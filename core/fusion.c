@@ -216,7 +216,7 @@ static double huber_sigma(const struct toc_event *event, double mean, double bet
         spread += w * r * r;
         information += w * huber_factor(m, mean);
     }
-    return sqrt(between * between + 1.0 / information + spread / total * squares / (total * total));
+    return sqrt(between * between + fmax(1.0 / information, spread / total * squares / (total * total)));
 }
 
 /* A lower bound below what the others say is no news; above it, it is. */

@@ -15,8 +15,8 @@
  *         0.25 is the scatter between stations.  u = 1 / number of groups heard at the site: a site is one witness; a
  *         saturated group is not heard next to an unsaturated one of its site.
  *   Start at the weighted median, then five Huber steps with k = 1.5 of sqrt(s_i^2 + 0.25^2).
- *   sigma^2 = between_sigma^2 + 1 / sum(v_i h_i) + scatter^2 / n_eff,  h the Huber factor, scatter the weighted spread
- *             about the mean, n_eff = (sum v)^2 / sum v^2
+ *   sigma^2 = between_sigma^2 + the larger of 1 / sum(v_i h_i) (what the stations claim) and scatter^2 / n_eff (what
+ *             they show);  h the Huber factor, scatter the weighted spread about the mean, n_eff = (sum v)^2 / sum v^2
  *   A saturated station is a lower bound: it is heard when it lies above the mean of the others, and not when below.
  *   When saturated stations hold more than half of all v, magnitude_at_least is set.
  *
