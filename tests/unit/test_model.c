@@ -434,6 +434,96 @@ static void sizes_that_do_not_fit_are_refused(void **state)
     toc_model_scratch_destroy(NULL);
 }
 
+/* ---- random graphs ---- */
+
+static uint32_t pick(struct model_file *file, uint32_t n)
+{
+    model_file_random(file);
+    return file->random / 7 % n;
+}
+
+/* One more layer that streams, reading the one before; channels and rows-per-row are kept up. */
+static void random_layer(struct model_file *file, int index, uint32_t *channels, uint32_t *stride)
+{
+    static const char *const acts[] = {"none", "relu", "leaky_relu", "tanh", "sigmoid"};
+    uint32_t op = pick(file, 7), out = 1 + pick(file, 20), kernel = 1 + pick(file, 9);
+    uint32_t step = *stride < 12 ? 1 + pick(file, 3) : 1, dilation = 1 + pick(file, 5);
+    const char *before = file->graph[strlen(file->graph) - 1] == '[' ? "" : ",";
+    char name[16], text[256];
+
+    snprintf(name, sizeof(name), "l%d", index);
+    if (op < 3) {
+        snprintf(text, sizeof(text),
+                 "%s{\"op\":\"conv1d\",\"name\":\"%s\",\"channels\":%u,\"kernel\":%u,\"stride\":%u,\"dilation\":%u,"
+                 "\"padding\":\"causal\",\"activation\":\"%s\"}",
+                 before, name, out, kernel, step, dilation, acts[pick(file, 5)]);
+        model_file_conv(file, name, out, *channels, kernel);
+    } else if (op < 5) {
+        snprintf(text, sizeof(text), "%s{\"op\":\"%s\",\"name\":\"%s\",\"channels\":%u}", before,
+                 op == 3 ? "lstm" : "gru", name, out);
+        model_file_recurrent(file, name, op == 3 ? 4 : 3, out, *channels);
+    } else {
+        snprintf(text, sizeof(text),
+                 "%s{\"op\":\"%s\",\"name\":\"%s\",\"kernel\":%u,\"stride\":%u,\"padding\":\"causal\"}", before,
+                 op == 5 ? "maxpool" : "avgpool", name, kernel, step);
+        out = *channels;
+    }
+    *stride *= op < 3 || op > 4 ? step : 1;
+    *channels = out;
+    model_file_graph(file, text);
+}
+
+static void random_graph(struct model_file *file, uint32_t seed)
+{
+    uint32_t channels = 1 + seed % 9, stride = 1, layers;
+    char text[64];
+
+    model_file_start(file, seed);
+    for (int i = 0; i < 10; i++)
+        model_file_random(file); /* small seeds start alike */
+    layers = 1 + pick(file, 6);
+    snprintf(text, sizeof(text), "{\"input\":{\"channels\":%u},\"layers\":[", channels);
+    model_file_graph(file, text);
+    for (uint32_t i = 0; i < layers; i++)
+        random_layer(file, (int)i, &channels, &stride);
+    model_file_graph(file, "]}");
+    model_file_finish(file, NULL);
+}
+
+static void random_graphs_stream_as_they_run_whole(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 200; seed++) {
+        struct model_file file;
+        struct toc_model *model;
+        uint32_t rows, stride;
+        float *in, *out, *whole;
+
+        random_graph(&file, seed);
+        model = load_file(&file);
+        stride = toc_model_stride(model);
+        rows = stride * 30;
+        in = calloc((size_t)rows * toc_model_inputs(model), sizeof(*in));
+        out = calloc((size_t)rows * toc_model_outputs(model), sizeof(*out));
+        fill_random(in, (size_t)rows * toc_model_inputs(model), seed);
+        whole = run_whole(model, in, rows, &rows);
+        assert_int_equal(rows, 30);
+        for (uint32_t blocks = 1; blocks <= 7; blocks += 3) {
+            double off;
+
+            stream_blocks(model, in, 30 * stride, blocks * stride, out);
+            off = largest_difference(out, whole, (size_t)30 * toc_model_outputs(model));
+            if (off > TOLERANCE)
+                fail_msg("seed %u, blocks of %u: off by %g\n%s", seed, blocks * stride, off, file.graph);
+        }
+        free(in);
+        free(out);
+        free(whole);
+        toc_model_destroy(model);
+        model_file_free(&file);
+    }
+}
+
 /* Blocks that the length does not fill: PyTorch drops the rest, a stream would wait for it. */
 static void a_length_off_the_stride_is_a_window(void **state)
 {
@@ -844,6 +934,7 @@ int main(void)
         cmocka_unit_test(rubbish_in_finite_out),
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),
+        cmocka_unit_test(random_graphs_stream_as_they_run_whole),
         cmocka_unit_test(a_length_off_the_stride_is_a_window),
         cmocka_unit_test(work_is_counted),
         cmocka_unit_test(graphs_are_refused_by_name),
