@@ -142,9 +142,7 @@ static const struct relation relation_pd[KNOTS] = {
 #define SATURATION_MARGIN 0.3
 #define LARGE_FROM 5.0 /* below this Pv and Pe speak, from LARGE_FROM + 1 on Pd, which saturates last */
 
-/* S that nobody picked: from hypocentral distance at 5.9 km/s and vp/vs 1.73, and the median it adds to log10 y. */
-#define SP_PER_KM (0.73 / 5.9)
-#define S_ADDS_LOG 0.2
+#define SP_PER_KM (0.73 / 5.9) /* S - P of a straight ray at 5.9 km/s, vp/vs 1.73, as the fit had it where S was not picked */
 
 static double mix(double x, double y, double share)
 {
@@ -176,32 +174,34 @@ static bool s_observed(const struct toc_estimate *e)
     return e->s_minus_p_sigma_s <= TOC_PPARAM_S_OBSERVED_SIGMA_S;
 }
 
-/* Seconds of P alone: an observed S ends them. */
-static double seconds_of_p(const struct toc_estimate *e)
+/* Seconds of P alone: an S ends them, observed or, with the peaks guarded at it, expected from the distance. */
+static double seconds_of_p(const struct toc_estimate *e, double hypocentral_km)
 {
-    return s_observed(e) ? fmin((double)e->after_p_s, (double)e->s_minus_p_s) : (double)e->after_p_s;
+    double end_s = s_observed(e) ? (double)e->s_minus_p_s : SP_PER_KM * hypocentral_km;
+
+    return fmin((double)e->after_p_s, end_s);
 }
 
 static bool usable(const struct toc_estimate *e, double hypocentral_km)
 {
     return e->pv_ms > 0 && e->pe_m > 0 && e->pd_m > 0 && isfinite(e->pv_ms) && isfinite(e->pe_m) &&
-           isfinite(e->pd_m) && (double)e->snr_pe >= SNR_LEAST && seconds_of_p(e) >= SEEN_LEAST_S &&
-           isfinite(hypocentral_km);
+           isfinite(e->pd_m) && (double)e->snr_pe >= SNR_LEAST &&
+           seconds_of_p(e, hypocentral_km) >= SEEN_LEAST_S;
 }
 
 int toc_pparam_magnitude(const struct toc_estimate *e, double hypocentral_km, double *ret_m, double *ret_sigma,
                          bool *ret_saturated)
 {
-    if (!usable(e, hypocentral_km))
-        return -ENODATA;
-    const double after_s = seconds_of_p(e);
     const double km = fmin(fmax(hypocentral_km, DISTANCE_LEAST_KM), DISTANCE_MOST_KM), log_km = log10(km);
-    const double s_part = !s_observed(e) && after_s > SP_PER_KM * km ? S_ADDS_LOG : 0;
+
+    if (!isfinite(hypocentral_km) || !usable(e, km))
+        return -ENODATA;
+    const double after_s = seconds_of_p(e, km);
     const struct relation pv = relation_at(relation_pv, after_s), pe = relation_at(relation_pe, after_s),
                           pd = relation_at(relation_pd, after_s);
-    const double small = 0.5 * (solve(&pv, log10((double)e->pv_ms) - s_part, log_km) +
-                                solve(&pe, log10((double)e->pe_m) - s_part, log_km));
-    const double large = solve(&pd, log10((double)e->pd_m) - s_part, log_km);
+    const double small = 0.5 * (solve(&pv, log10((double)e->pv_ms), log_km) +
+                                solve(&pe, log10((double)e->pe_m), log_km));
+    const double large = solve(&pd, log10((double)e->pd_m), log_km);
     const double large_share = fmin(fmax(small - LARGE_FROM, 0), 1);
     const double m = mix(small, large, large_share);
 

@@ -205,6 +205,31 @@ static void s_noted_late_ends_p(void **state)
     toc_model_destroy(model);
 }
 
+/* Where an origin puts S the peaks end, but the network's S-P stays; an S that was picked goes before it. */
+static void expected_s_ends_peaks(void **state)
+{
+    struct toc_estimator *estimator = NULL;
+    struct toc_motion_step step = signal_step(40, 1e-3f);
+    struct toc_estimate est;
+
+    (void)state;
+    assert_int_equal(toc_estimator_create(NULL, &estimator), 0);
+    toc_estimator_expect_s(estimator, ONSET + TOC_NS_PER_S); /* nothing is followed yet */
+    est = follow(estimator, 1e-3f, 1e-6f, true, 40);
+    toc_estimator_expect_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
+    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_true(est.pv_ms <= 1e-3f);
+    assert_true(isnan(est.s_minus_p_s));
+    toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S); /* the origin moved */
+    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_true(est.pv_ms > 2e-3f);
+    toc_estimator_note_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
+    toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S);
+    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_true(est.pv_ms <= 1e-3f);
+    toc_estimator_destroy(estimator);
+}
+
 static void without_gain_only_ratios_speak(void **state)
 {
     struct toc_model *model = load_shipped();
@@ -313,6 +338,7 @@ int main(void)
         cmocka_unit_test(refuses_a_model_of_another_shape),
         cmocka_unit_test(without_a_network_peaks_remain),
         cmocka_unit_test(s_noted_late_ends_p),
+        cmocka_unit_test(expected_s_ends_peaks),
         cmocka_unit_test(without_gain_only_ratios_speak),
         cmocka_unit_test(a_mad_network_is_held_in_bounds),
         cmocka_unit_test(saturation_by_size_and_by_clipping),

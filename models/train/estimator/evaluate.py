@@ -1,6 +1,6 @@
 """Figures for the card: magnitude and S-P by seconds after P, network and classical relation side by side, Markdown out.
 
-    evaluate.py --work DIR --tools DIR     (rows cached there by train.py; the fold networks and final.pt beside them)
+    evaluate.py --work DIR --tools DIR     (rows cached there by train.py, its networks beside them)
 
 Real training records are judged by the fold network that did not see their quake; held-out and simulated validation
 records by the final network. The classical relation is re-stated from core/pparam.c by reading its table.
@@ -136,7 +136,7 @@ def real_out(args, real, final):
     fold = folds_of(real, args.folds)
     out = network(final, real)
     for k in range(args.folds):
-        path = os.path.join(args.work, "fold%d.pt" % k)
+        path = os.path.join(args.work, "honest_fold%d.pt" % k)
         if os.path.exists(path):
             out[fold == k] = network(load(path), dataset.part(real, fold == k))
         else:
@@ -187,7 +187,7 @@ def main():
     parser.add_argument("--folds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    final = load(os.path.join(args.work, "final.pt"))
+    final = load(os.path.join(args.work, "honest_final.pt"))
     check = dataset.cached(os.path.join(args.work, "sim_check.pkl"),
                            lambda: dataset.simulated_rows(args.tools, 3000, 12, args.work))
     real = dataset.cached(os.path.join(args.work, "real.pkl"), lambda: None)

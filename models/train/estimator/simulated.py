@@ -61,8 +61,8 @@ def make(tool, seed, first, count, scratch):
 # log10 of real over simulated P amplitude by hypocentral distance, and the spread that regions and sites add to it.
 CALIBRATION_KM = (5.0, 28.0, 200.0)
 CALIBRATION_LOG = (0.45, 0.45, -1.05)
-SPREAD_LOG = 0.15
-S_TOO_STRONG_LOG, S_SPREAD_LOG = 0.22, 0.12  # S over P, horizontal
+SPREAD_LOG = 0.2
+S_TOO_STRONG_LOG, S_SPREAD_LOG = 0.2, 0.25  # S over P, horizontal
 SCATTER = 1.1        # vertical motion found again on the horizontals, as a share of its strength, spread over ...
 SCATTER_S = 1.2      # ... so many seconds
 
