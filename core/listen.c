@@ -373,6 +373,8 @@ enum toc_station_status toc_listener_status(const struct toc_listener *l, toc_ns
 {
     toc_ns newest = toc_group_newest(l->group);
     double rate = toc_group_rate(l->group);
+    if (!isfinite(toc_group_place(l->group)->latitude_deg) || !isfinite(toc_group_place(l->group)->longitude_deg))
+        return TOC_STATION_NO_METADATA;
     if (newest == TOC_NS_NONE)
         return l->arrived == TOC_NS_NONE ? TOC_STATION_NO_DATA : TOC_STATION_NO_VERTICAL;
     if (now - l->arrived > STALE_NS)

@@ -24,13 +24,10 @@
 #define GRACE_S 1.0
 #define CHANCE_SITES 4
 #define WIDTH_MIN_S 0.3
-#define FRONT_SITES 5
-#define FRONT_APERTURE_KM 50.0
+#define FRONT_APERTURE_KM 25.0
 #define FRONT_KMS 9.0
-#define FRONT_HALF 6      /* slownesses to either side of zero */
-#define FRONT_S 0.6
-#define GLITCH_S 0.25
-#define GLITCH_APERTURE_KM 20.0
+#define FRONT_HALF 10     /* slownesses to either side of zero */
+#define FRONT_S 0.5
 #define MISSING_COST 0.5
 #define MISFIT_COST 0.5
 #define FAR_COST 0.1
@@ -522,22 +519,14 @@ static int front_sites(const struct toc_nucleate *w, double north_s_km, double e
     return sites_in(bits);
 }
 
-/* No moveout at all: over such an aperture only a clock, a power line or a switch does that. */
-static bool is_glitch(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
-{
-    return w->picks[indices[n - 1]].time_s - w->picks[indices[0]].time_s <= GLITCH_S; /* in order of time */
-}
-
-/* A front from far away, or a glitch that hits all at once, is faster along the surface than any quake of ours. */
+/* A front from far away, or a glitch that hits all at once, is faster along the surface than any quake of ours. While a
+ * front explains the sites as well as the point does, nobody can tell them apart: the next pick will. */
 static bool is_front(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
 {
     const double step = 1.0 / FRONT_KMS / FRONT_HALF;
-    double aperture = aperture_km(w, indices, n);
     int best = 0;
 
-    if (aperture >= GLITCH_APERTURE_KM && is_glitch(w, indices, n))
-        return true;
-    if (aperture < FRONT_APERTURE_KM)
+    if (aperture_km(w, indices, n) < FRONT_APERTURE_KM)
         return false;
     for (int y = -FRONT_HALF; y <= FRONT_HALF; y++)
         for (int x = -FRONT_HALF; x <= FRONT_HALF; x++) {
@@ -545,7 +534,7 @@ static bool is_front(const struct toc_nucleate *w, const uint8_t *indices, size_
 
             best = sites > best ? sites : best;
         }
-    return best >= FRONT_SITES && best > (int)n;
+    return best >= (int)n;
 }
 
 static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleus *ret)

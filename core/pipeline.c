@@ -441,9 +441,9 @@ static void refresh_site(struct toc_pipeline *p, uint32_t listener, toc_ns now)
 static void associate(struct toc_pipeline *p, const struct toc_pick *pick, toc_ns now)
 {
     struct toc_event *event;
+    if (!isfinite(p->sites[pick->site].latitude_deg) || !isfinite(p->sites[pick->site].longitude_deg))
+        return; /* said, but nowhere on the map */
     enum toc_assoc result = toc_associator_add(p->associator, pick, p->sites, p->n_sites, now, &event);
-    p->stats.picks_p += pick->phase == TOC_PHASE_P;
-    p->stats.picks_s += pick->phase == TOC_PHASE_S;
     p->stats.events += result == TOC_ASSOC_OPENED;
     p->stats.events_refused += result == TOC_ASSOC_FULL;
     if (result != TOC_ASSOC_JOINED && result != TOC_ASSOC_OPENED)
@@ -590,6 +590,8 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
         p->stats.windows++;
         for (uint32_t k = 0; k < result.n_picks; k++) {
             p->heard[b->index[i]].picks++;
+            p->stats.picks_p += result.picks[k].phase == TOC_PHASE_P;
+            p->stats.picks_s += result.picks[k].phase == TOC_PHASE_S;
             queue_pick(p, &result.picks[k]);
             associate(p, &result.picks[k], now);
         }

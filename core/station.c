@@ -180,7 +180,7 @@ static int read_channel(const struct row *row, int line, struct toc_channel *c, 
     if (toc_sid_make(row->text[F_NET], row->text[F_STA], row->text[F_LOC], row->text[F_CHA], c->sid) < 0)
         return refuse(error, line, row->column[F_NET], "codes are not FDSN codes, at station", row->text[F_STA]);
     const struct { enum field f; double min, max; bool empty; double *to; } numbers[] = {
-        {F_LAT, -90, 90, false, &c->latitude_deg}, {F_LON, -180, 360, false, &c->longitude_deg},
+        {F_LAT, -90, 90, true, &c->latitude_deg}, {F_LON, -180, 360, true, &c->longitude_deg},
         {F_ELEV, -12000, 10000, true, &c->elevation_m}, {F_DEPTH, -1000, 12000, true, &c->depth_m},
         {F_AZ, -360, 360, true, &c->azimuth_deg}, {F_DIP, -90, 90, true, &c->dip_deg},
         {F_SCALE, -1e30, 1e30, true, &c->scale}, {F_RATE, 0, 1e6, true, &c->rate_hz}};

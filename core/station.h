@@ -17,7 +17,8 @@ enum toc_unit { TOC_UNIT_UNKNOWN, TOC_UNIT_DISPLACEMENT, TOC_UNIT_VELOCITY, TOC_
 /** One channel epoch. scale is counts per `unit` (SI: m, m/s, m/s^2), NAN when unknown: never guessed. */
 struct toc_channel {
     char sid[TOC_SID_SIZE];      /* FDSN:NET_STA_LOC_B_S_SS */
-    double latitude_deg, longitude_deg, elevation_m, depth_m;
+    double latitude_deg, longitude_deg; /* NAN unknown: the channel is read, and never located with */
+    double elevation_m, depth_m;
     double azimuth_deg, dip_deg; /* clockwise from north; positive down (Z up = -90); NAN unknown */
     double scale;
     enum toc_unit unit;

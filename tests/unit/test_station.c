@@ -18,6 +18,7 @@ static const char text[] =
     "XX|AAA||HHZ|35.5|-117.25|670|0|0|-90|STS-2|627368000|1|M/S|100|2010-01-01T00:00:00|2015-01-01T00:00:00\n"
     "XX|AAA||HHZ|35.5|-117.25|670|0|0|-90|STS-5|300000000|1|M/S|100|2015-01-01T00:00:00|3000-01-01T00:00:00\n"
     "XX|BBB|10|HNE|36|240|1200|5|90|0||427566|1|cm/s**2|200||\n"
+    "XX|DDD||HHZ|||||||||||100||\n"
     "XX|CCC|--|EH1|36.5|-118||||||||||2012-06-01|\n";
 
 static struct toc_inventory parse(const char *from)
@@ -42,7 +43,7 @@ static void reads_fields_and_units(void **state)
 {
     (void)state;
     struct toc_inventory inventory = parse(text);
-    assert_int_equal(inventory.n, 4);
+    assert_int_equal(inventory.n, 5);
     const struct toc_channel *c = toc_inventory_find(&inventory, "FDSN:XX_BBB_10_H_N_E", at("2020-01-01T00:00:00Z"));
     assert_non_null(c);
     assert_float_equal(c->longitude_deg, -120, 1e-9);
@@ -59,6 +60,9 @@ static void empty_is_unknown_not_zero(void **state)
     assert_non_null(c);
     assert_true(isnan(c->scale) && isnan(c->azimuth_deg) && isnan(c->rate_hz));
     assert_int_equal(c->unit, TOC_UNIT_UNKNOWN);
+    c = toc_inventory_find(&inventory, "FDSN:XX_DDD__H_H_Z", 0);
+    assert_non_null(c);
+    assert_true(isnan(c->latitude_deg) && isnan(c->longitude_deg));
     toc_inventory_finish(&inventory);
 }
 
