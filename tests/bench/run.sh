@@ -1,0 +1,35 @@
+#!/bin/sh
+# The performance table: `bench NAME VALUE UNIT`, and `ratio R vs PEER` where a peer ran in the same run. Nothing here is a
+# test: machines differ and are shared. Single thread, one core where taskset allows.
+set -u
+cd "$(dirname "$0")/../.."
+build=${1:-build}
+OPENBLAS_NUM_THREADS=1
+export OPENBLAS_NUM_THREADS
+pin=
+command -v taskset >/dev/null && taskset -c 0 true 2>/dev/null && pin="taskset -c 0"
+data=${TOCSIN_DATA:-$(cd .. && pwd)/shared/data}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT INT TERM
+
+printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%Y-%m-%d)"
+
+# replay NAME DIR HOP: the daemon's pipeline as fast as one core goes
+replay() {
+    printf 'metadata: {stations: %s/stations.txt}\npicker: {hop_s: %s}\n' "$2" "$3" >"$scratch/bench.yaml"
+    line=$($pin "$build/daemon/tocsin" replay -c "$scratch/bench.yaml" --out "$scratch/out" "$2" 2>&1 >/dev/null | tail -n 1)
+    times=$(printf '%s' "$line" | sed -n 's/.*(\([0-9]*\) times real time.*/\1/p')
+    printf 'bench %s_hop%s %s x_real_time\n' "$1" "$3" "${times:-?}"
+}
+
+for bench in bench_decode bench_nn; do
+    [ -x "$build/tests/$bench" ] && $pin "$build/tests/$bench"
+done
+quake=$data/replay/ridgecrest_2019-07-04
+if [ -d "$quake" ]; then
+    for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
+else
+    echo "skipped: the Ridgecrest hour is not on this machine (TOCSIN_DATA)"
+fi
+"$build/tests/sim/tocsin-sim" generate --seed 5 --stations 100 --duration 300 --events 3 --extent 300 "$scratch/made" >/dev/null
+for hop in 0.5 0.1; do replay replay_made_100_stations_5min "$scratch/made" $hop; done
