@@ -101,13 +101,31 @@ static struct toc_place place_of(const struct toc_schema_places *places, const c
     return (struct toc_place){0, 0};
 }
 
-static int refuse_code(struct toc_config_error *error, const struct toc_config_station *station, const char *code)
+static int check_code(const struct toc_config_station *station, const char *code, size_t most,
+                      struct toc_config_error *error)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-*?";
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
 
     if (code[strspn(code, alphabet)])
         return toc_config_refuse(error, station->place, "feeds.stations: '%s' holds a character outside A-Z 0-9 -", code);
+    if (strlen(code) > most)
+        return toc_config_refuse(error, station->place, "feeds.stations: '%s' is longer than the %zu that SeedLink 3 has",
+                                 code, most);
     return 0;
+}
+
+/* What SeedLink 3 can ask for; core/slink.h checks the same again. */
+static int check_station(const struct toc_config_station *station, struct toc_config_error *error)
+{
+    static const char selector[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-?!.";
+    int err = check_code(station, station->net, 2, error);
+
+    if (err == 0)
+        err = check_code(station, station->sta, 5, error);
+    if (err == 0 && (station->select[strspn(station->select, selector)] || strlen(station->select) > 8))
+        err = toc_config_refuse(error, station->place, "feeds.stations.select: '%s' is not [!][LL]CCC[.T]",
+                                station->select);
+    return err;
 }
 
 static int check_stations(const struct toc_config_feed *feed, struct toc_config_error *error)
@@ -115,13 +133,8 @@ static int check_stations(const struct toc_config_feed *feed, struct toc_config_
     const struct toc_config_station *stations = toc_config_feed_stations(feed);
     int err = 0;
 
-    for (size_t i = 0; i < feed->stations.n && err == 0; i++) {
-        err = refuse_code(error, &stations[i], stations[i].net);
-        if (err == 0)
-            err = refuse_code(error, &stations[i], stations[i].sta);
-        if (err == 0 && strchr(stations[i].select, ' '))
-            err = toc_config_refuse(error, stations[i].place, "feeds.stations.select: one selector, without blanks");
-    }
+    for (size_t i = 0; i < feed->stations.n && err == 0; i++)
+        err = check_station(&stations[i], error);
     return err;
 }
 

@@ -15,7 +15,7 @@
 #define TOCSIN_DATADIR "/usr/share/tocsin"
 #endif
 
-/* Read until the end, growing: also right for pipes and for files that grow meanwhile. */
+/* Read until the end, growing: also right for a file that grows meanwhile. */
 static int read_all(int fd, size_t guess, size_t max, struct toc_file *ret_file)
 {
     size_t size = guess + 2, len = 0;
@@ -55,9 +55,9 @@ static int read_open(int fd, size_t max, struct toc_file *ret_file)
         return -errno;
     if (S_ISDIR(st.st_mode))
         return -EISDIR;
-    if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode))
+    if (!S_ISREG(st.st_mode))
         return -EINVAL;
-    if (S_ISREG(st.st_mode) && (size_t)st.st_size > max)
+    if ((size_t)st.st_size > max)
         return -EFBIG;
     err = read_all(fd, (size_t)st.st_size, max, &file);
     if (err < 0)
@@ -69,7 +69,7 @@ static int read_open(int fd, size_t max, struct toc_file *ret_file)
 
 int toc_file_read(const char *path, size_t max, struct toc_file *ret_file)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* a pipe must not hold up a reload */
     int err;
 
     if (fd < 0)

@@ -14,7 +14,7 @@ struct toc_file {
     size_t len;
 };
 
-/** @return 0, -EFBIG (over `max` bytes), -EISDIR, -EINVAL (neither file nor pipe), -ENOMEM, or what open or read gave */
+/** @return 0, -EFBIG (over `max` bytes), -EISDIR, -EINVAL (no regular file), -ENOMEM, or what open or read gave */
 int toc_file_read(const char *path, size_t max, struct toc_file *ret_file);
 void toc_file_finish(struct toc_file *file);
 

@@ -286,7 +286,7 @@ static void summarise(struct replay *r, bool terminal)
 {
     const struct toc_stats *s = toc_pipeline_stats(r->engine.pipeline);
     double took = toc_clock_elapsed_s(r->started, toc_clock_mono());
-    double span = toc_s_from_ns(r->records.records[r->records.n - 1].end - r->records.records[0].start);
+    double span = toc_s_from_ns(r->records.records[r->records.n - 1].end - r->records.records[0].end);
 
     if (terminal)
         fputs("\r                              \r", stderr);

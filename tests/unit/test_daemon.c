@@ -16,6 +16,7 @@
 #include <math.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -33,7 +34,7 @@
 #define ONSET_S 50
 #define PATIENCE 60000 /* ms until a step is given up; measures nothing */
 
-static char folder[64], program[512];
+static char folder[64], program[512], tool[512];
 
 /* ---- files ---- */
 
@@ -511,17 +512,127 @@ static void check_stops_with_sleepers(void **state)
     assert_int_equal(access(in_folder("c.sock"), F_OK), -1);
 }
 
-static int find_program(void)
+/* ---- the operator's tool ---- */
+
+/* Run tocsin with arguments; its output goes to the file "said". @return exit code */
+static int run_tool(const char *const *arguments)
 {
-    static const char *const places[] = {"tocsind", "daemon/tocsind"};
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        int fd = open(in_folder("said"), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        execv(tool, (char *const *)arguments);
+        _exit(127);
+    }
+    return exit_code(pid);
+}
+
+#define TOOL(...) run_tool((const char *const[]){"tocsin", __VA_ARGS__, NULL})
+
+static void must_say(const char *text)
+{
+    if (!strstr(log_text("said"), text))
+        fail_msg("'%s' lacks '%s'", log_text("said"), text);
+}
+
+static void check_tool(void **state)
+{
+    char config[160];
+    pid_t daemon;
+    (void)state;
+
+    snprintf(config, sizeof(config), "%s/tocsin.yaml", folder);
+    write_config(1, 3.5);
+    assert_int_equal(TOOL("status", "-c", config), 2);
+    must_say("is tocsind running?");
+    daemon = start_daemon("log");
+    close(subscribe());
+    assert_int_equal(TOOL("status", "-c", config), 0);
+    must_say("127.0.0.1:1");
+    must_say("no data");
+    assert_int_equal(TOOL("status", "--json", "--socket", in_folder("c.sock")), 0);
+    must_say("\"config_revision\":1");
+    assert_int_equal(TOOL("reload", "-c", config), 0);
+    must_say("ok revision 2");
+    assert_int_equal(TOOL("tail", "-n", "2", "--heartbeats", "-c", config), 0);
+    must_say("heartbeat  0 of 5 stations up");
+    assert_int_equal(TOOL("tail", "-n", "1", "--heartbeats", "--json", "-c", config), 0);
+    must_say("\"type\":\"heartbeat\"");
+    write_file("tocsin.yaml", "alert: {min_sites: 1}\n");
+    assert_int_equal(TOOL("reload", "--socket", in_folder("c.sock")), 1);
+    must_say("tocsin.yaml:1:20: alert.min_sites: 1 is out of range 2..64 sites");
+    assert_int_equal(TOOL("check", config), 1);
+    must_say("tocsin.yaml:1:20:");
+    write_config(1, 3.5);
+    assert_int_equal(TOOL("check", config), 0);
+    must_say("good (15 channels, 1 feeds, 0 targets)");
+    assert_int_equal(stop_daemon(daemon), 0);
+}
+
+static void check_tool_refuses(void **state)
+{
+    (void)state;
+
+    assert_int_equal(TOOL("dance"), 2);
+    assert_int_equal(TOOL("check"), 2);
+    assert_int_equal(TOOL("check", "/nonexistent"), 1);
+    assert_int_equal(TOOL("status", "extra"), 2);
+    assert_int_equal(TOOL("tail", "-n", "none"), 2);
+    assert_int_equal(TOOL("replay"), 2);
+    assert_int_equal(TOOL("replay", "--speed", "-1", folder), 2);
+    assert_int_equal(TOOL("replay", "--speed", "fast", folder), 2);
+    assert_int_equal(TOOL("replay", "--latency", "nan", folder), 2);
+    assert_int_equal(TOOL("replay", "--bad", folder), 2);
+    assert_int_equal(TOOL("replay", "/nonexistent"), 2);
+    must_say("/nonexistent");
+    assert_int_equal(TOOL("replay", "--help"), 0);
+}
+
+/* Somebody else's process is not heard, even where the file system would let it in. */
+static void check_other_user_is_refused(void **state)
+{
+    char path[160];
+    pid_t daemon, other;
+    (void)state;
+
+    if (geteuid() != 0)
+        skip();
+    snprintf(path, sizeof(path), "%s/c.sock", folder);
+    write_config(1, 3.5);
+    daemon = start_daemon("log");
+    close(subscribe());
+    assert_int_equal(chmod(folder, 0711), 0);
+    assert_int_equal(chmod(path, 0666), 0);
+    other = fork();
+    if (other == 0) {
+        char byte;
+        int fd;
+
+        if (setgid(65534) < 0 || setuid(65534) < 0 || (fd = toc_unix_connect(path)) < 0)
+            _exit(2);
+        (void)!write(fd, "status\n", 7);
+        _exit(read(fd, &byte, 1) > 0 ? 1 : 0); /* closed without a word */
+    }
+    assert_int_equal(exit_code(other), 0);
+    assert_int_equal(stop_daemon(daemon), 0);
+    assert_non_null(strstr(log_text("log"), "user 65534 is not allowed"));
+}
+
+static int find_program(const char *name, char *ret_path, size_t size)
+{
+    static const char *const places[] = {"", "daemon/"};
     const char *build = getenv("TOCSIN_BUILD");
 
     for (size_t i = 0; build && i < sizeof(places) / sizeof(places[0]); i++) {
-        snprintf(program, sizeof(program), "%s/%s", build, places[i]);
-        if (access(program, X_OK) == 0)
+        snprintf(ret_path, size, "%s/%s%s", build, places[i], name);
+        if (access(ret_path, X_OK) == 0)
             return 0;
     }
-    fprintf(stderr, "tocsind is not in TOCSIN_BUILD\n");
+    fprintf(stderr, "%s is not in TOCSIN_BUILD\n", name);
     return -1;
 }
 
@@ -537,7 +648,7 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = {"stations.txt", "tocsin.yaml", "bad.txt", "log", "refused"};
+    static const char *const names[] = {"stations.txt", "tocsin.yaml", "bad.txt", "log", "refused", "said"};
     (void)state;
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -551,10 +662,12 @@ int main(void)
         cmocka_unit_test(check_reload_under_stream), cmocka_unit_test(check_notify),
         cmocka_unit_test(check_restart_keys_are_named), cmocka_unit_test(check_bad_starts),
         cmocka_unit_test(check_second_daemon_is_refused), cmocka_unit_test(check_stops_with_sleepers),
+        cmocka_unit_test(check_tool), cmocka_unit_test(check_tool_refuses),
+        cmocka_unit_test(check_other_user_is_refused),
     };
 
     signal(SIGPIPE, SIG_IGN);
-    if (find_program() < 0)
+    if (find_program("tocsind", program, sizeof(program)) < 0 || find_program("tocsin", tool, sizeof(tool)) < 0)
         return getenv("TOCSIN_BUILD") ? 1 : 77;
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
