@@ -35,8 +35,8 @@ struct toc_archive {
 /**
  * Read a file, or the *.mseed files of a folder (names sorted).
  *
- * @return 0, -ENOENT (no such file, or no *.mseed in the folder), -EFBIG (over 4 GiB in all), -ENOMEM, or what reading gave.
- *         ret_why names the file.
+ * @return 0, -ENOENT (no such file, or no *.mseed in the folder), -EFBIG (over 4 GiB in all), -ENOMEM, or what
+ *         reading gave. ret_why names the file.
  */
 int toc_archive_load(const char *path, struct toc_archive *ret_archive, char *ret_why, size_t why_size);
 void toc_archive_finish(struct toc_archive *records);
@@ -46,8 +46,8 @@ void toc_archive_schedule(struct toc_archive *records, toc_ns latency);
 
 /**
  * Give arrivals from a table (CSV, first line names the columns). Columns: arrival, and either record (number of the
- * record in file order, from 0), or sid and start (FDSN source identifier of the channel, time of its first sample). Times are
- * RFC 3339 or seconds since 1970. Other columns and '#' lines are passed over; records the table does not name keep
+ * record in file order, from 0), or sid and start (FDSN source identifier of the channel, time of its first sample).
+ * Times are RFC 3339 or seconds since 1970. Other columns and '#' lines are passed over; records the table does not name keep
  * their arrival. Sorts again.
  *
  * @return 0, or -EINVAL with "line N: reason" in ret_why

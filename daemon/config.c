@@ -107,10 +107,11 @@ static int check_code(const struct toc_config_station *station, const char *code
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
 
     if (code[strspn(code, alphabet)])
-        return toc_config_refuse(error, station->place, "feeds.stations: '%s' holds a character outside A-Z 0-9 -", code);
+        return toc_config_refuse(error, station->place, "feeds.stations: '%s' holds a character outside A-Z 0-9 -",
+                                 code);
     if (strlen(code) > most)
-        return toc_config_refuse(error, station->place, "feeds.stations: '%s' is longer than the %zu that SeedLink 3 has",
-                                 code, most);
+        return toc_config_refuse(error, station->place,
+                                 "feeds.stations: '%s' is longer than the %zu that SeedLink 3 has", code, most);
     return 0;
 }
 

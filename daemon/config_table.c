@@ -217,7 +217,8 @@ static const struct toc_row config_rows[] = {
     NUMBER("fusion.between_sigma", core.fusion.between_sigma, 0, 1, "magnitude",
            "Scatter of the magnitude that no number of stations removes."),
 
-    NUMBER("alert.tentative_score", core.alert.tentative_score, 0, 1, NULL, "Score from which an event is told at all."),
+    NUMBER("alert.tentative_score", core.alert.tentative_score, 0, 1, NULL,
+           "Score from which an event is told at all."),
     NUMBER("alert.alert_score", core.alert.alert_score, 0, 1, NULL, "Score from which it is an alert."),
     NUMBER("alert.cancel_score", core.alert.cancel_score, 0, 1, NULL, "Score below which an alert is cancelled."),
     NUMBER("alert.min_magnitude", core.alert.min_magnitude, -2, 10, "magnitude", "No alert below this magnitude."),
@@ -226,7 +227,8 @@ static const struct toc_row config_rows[] = {
            "A change of the magnitude by this much is news."),
     NUMBER("alert.update_km", core.alert.update_km, 1, 500, "km", "... or of the epicentre."),
     NUMBER("alert.update_every_s", core.alert.update_every_s, 0.1, 60, "s", "Least time between two updates."),
-    NUMBER("alert.final_after_s", core.alert.final_after_s, 5, 600, "s", "The last word comes this long after the origin."),
+    NUMBER("alert.final_after_s", core.alert.final_after_s, 5, 600, "s",
+           "The last word comes this long after the origin."),
     NUMBER("alert.max_age_s", core.alert.max_age_s, 5, 600, "s",
            "Nothing is alerted for the first time later than this after the origin."),
 

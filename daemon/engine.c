@@ -51,7 +51,8 @@ static int load_model(const char *path, struct toc_model **ret_model, char *why,
 }
 
 /* "" is the shipped file, which may be missing; "none" is none. */
-static int find_model(const char *configured, const char *relative, struct toc_model **ret_model, char *why, size_t size)
+static int find_model(const char *configured, const char *relative, struct toc_model **ret_model, char *why,
+                      size_t size)
 {
     char path[TOC_CONFIG_PATH_SIZE];
 
@@ -106,7 +107,8 @@ int toc_engine_init(const struct toc_config *config, struct toc_engine *ret_engi
 
     *ret_engine = (struct toc_engine){0};
     if (!config->stations_path[0])
-        return say(ret_why, why_size, -EINVAL, "metadata.stations", "no file given: stations without places are no use");
+        return say(ret_why, why_size, -EINVAL, "metadata.stations",
+                   "no file given: stations without places are no use");
     err = toc_inventory_load(config->stations_path, &ret_engine->inventory, ret_why, why_size);
     if (err == 0)
         err = make_travel(config, ret_engine, ret_why, why_size);

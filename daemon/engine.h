@@ -21,8 +21,8 @@ struct toc_engine {
 };
 
 /**
- * Build everything. A shipped network that is not installed is a warning (classical methods do its work); one that was named
- * and cannot be read is an error, as is any file that cannot be used.
+ * Build everything. A shipped network that is not installed is a warning (classical methods do its work); one that
+ * was named and cannot be read is an error, as is any file that cannot be used.
  *
  * @param ret_engine to be finished by the caller, also after an error
  * @return 0, -EINVAL, -ENOMEM, or what opening a file gave; ret_why says it in words with file (line, column)

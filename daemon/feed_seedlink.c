@@ -28,10 +28,9 @@
 
 #include "core/slink.h"
 #include "daemon/clock.h"
+#include "daemon/link.h"
 #include "daemon/log.h"
 #include "daemon/stations.h"
-
-#define READ_BYTES 16384 /* one callback's share; libuv turns to others after at most 32 of these */
 
 static const double connect_timeout_s = 5.0;
 static const double handshake_timeout_s = 5.0; /* of silence within the handshake */
@@ -42,16 +41,6 @@ static const double backoff_first_s = 0.5, backoff_max_s = 15.0, backoff_jitter 
 enum state { DISCONNECTED, CONNECTING, GREETING, NEGOTIATING, STREAMING, BACKOFF };
 
 enum event { GO, CONNECTED, GREETED, READY, DATA, FAILED, TIMEOUT, STOP };
-
-struct seedlink;
-
-/* One TCP connection. It outlives the feed's interest in it until libuv has let go. */
-struct link {
-    uv_tcp_t tcp; /* first */
-    uv_connect_t connect;
-    struct seedlink *feed; /* NULL: dropped */
-    char bytes[READ_BYTES];
-};
 
 struct seedlink {
     struct toc_feed base; /* first */
@@ -64,7 +53,7 @@ struct seedlink {
     char name[TOC_NAME_SIZE + 256], host[256], port[8], problem[256];
     struct toc_slink *slink;
     struct toc_station_list stations;
-    struct link *link;
+    struct toc_link *link; /* NULL: none */
     enum state state;
     struct toc_mono heard; /* newest byte */
     bool asked;            /* keepalive sent in this silence */
@@ -78,7 +67,8 @@ struct seedlink {
 
 static const char *state_str(enum state state)
 {
-    static const char *const names[] = {"disconnected", "connecting", "greeting", "negotiating", "streaming", "backoff"};
+    static const char *const names[] = {"disconnected", "connecting", "greeting",
+                                        "negotiating",  "streaming",  "backoff"};
 
     return names[state];
 }
@@ -134,46 +124,11 @@ static void put_handle(struct seedlink *f)
     free(f);
 }
 
-static void on_link_closed(uv_handle_t *handle)
-{
-    free(handle);
-}
-
 static void drop_link(struct seedlink *f)
 {
-    if (f->link) {
-        f->link->feed = NULL;
-        uv_close((uv_handle_t *)&f->link->tcp, on_link_closed);
-        f->link = NULL;
-    }
+    toc_link_close(f->link);
+    f->link = NULL;
     toc_slink_disconnected(f->slink);
-}
-
-struct packet {
-    uv_write_t write; /* first */
-    char bytes[];
-};
-
-static void on_written(uv_write_t *write, int status)
-{
-    (void)status; /* a failed write is followed by a failed read, which is handled */
-    free(write);
-}
-
-static int send_copy(struct link *link, const uint8_t *bytes, size_t len)
-{
-    struct packet *packet = malloc(sizeof(*packet) + len);
-    uv_buf_t buf;
-    int err;
-
-    if (!packet)
-        return -ENOMEM;
-    memcpy(packet->bytes, bytes, len);
-    buf = uv_buf_init(packet->bytes, (unsigned)len);
-    err = uv_write(&packet->write, (uv_stream_t *)&link->tcp, &buf, 1, on_written);
-    if (err < 0)
-        free(packet);
-    return err;
 }
 
 static void send_output(struct seedlink *f)
@@ -182,12 +137,10 @@ static void send_output(struct seedlink *f)
     size_t len;
     int err;
 
-    if (!f->link)
-        return;
     toc_slink_output(f->slink, &bytes, &len);
-    if (len == 0)
+    if (!f->link || len == 0)
         return;
-    err = send_copy(f->link, bytes, len);
+    err = toc_link_send(f->link, bytes, len);
     toc_slink_sent(f->slink, len);
     if (err < 0) {
         blame(f, "write", uv_strerror(err));
@@ -261,8 +214,10 @@ static void handle(struct seedlink *f, const struct toc_slink_event *event)
 }
 
 /* The link may go while events are handled: then the rest of the bytes belongs to the past. */
-static void take_bytes(struct seedlink *f, struct link *link, const uint8_t *bytes, size_t len)
+static void on_bytes(void *user, const uint8_t *bytes, size_t len)
 {
+    struct seedlink *f = user;
+    const struct toc_link *link = f->link;
     struct toc_slink_event event;
 
     f->counts.bytes += len;
@@ -282,70 +237,28 @@ static void take_bytes(struct seedlink *f, struct link *link, const uint8_t *byt
         send_output(f);
 }
 
-static void on_alloc(uv_handle_t *handle_, size_t suggested, uv_buf_t *buf)
+static void on_connected(void *user)
 {
-    struct link *link = (struct link *)handle_;
-
-    (void)suggested;
-    *buf = uv_buf_init(link->bytes, sizeof(link->bytes));
+    dispatch(user, CONNECTED);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+static void on_lost(void *user, const char *what, int err)
 {
-    struct link *link = (struct link *)stream;
+    struct seedlink *f = user;
 
-    if (!link->feed || n == 0)
-        return;
-    if (n < 0) {
-        blame(link->feed, "connection lost", n == UV_EOF ? "closed by the server" : uv_strerror((int)n));
-        dispatch(link->feed, FAILED);
-        return;
-    }
-    take_bytes(link->feed, link, (const uint8_t *)buf->base, (size_t)n);
+    blame(f, what, err == UV_EOF ? "closed by the server" : uv_strerror(err));
+    dispatch(f, FAILED);
 }
 
-/* ---- connecting ---- */
+/* ---- looking up the name ---- */
 
-static void on_connected(uv_connect_t *connect, int status)
+static int open_link(struct seedlink *f, const struct addrinfo *list)
 {
-    struct link *link = connect->data;
-    struct seedlink *f = link->feed;
+    const struct toc_link_owner owner = {.user = f, .connected = on_connected, .bytes = on_bytes, .lost = on_lost};
 
-    if (!f)
-        return;
-    if (status == 0)
-        status = uv_read_start((uv_stream_t *)&link->tcp, on_alloc, on_read);
-    if (status < 0)
-        blame(f, "connect", uv_strerror(status));
-    dispatch(f, status < 0 ? FAILED : CONNECTED);
-}
-
-/* Each attempt takes the next address of the name. */
-static const struct addrinfo *choose(const struct addrinfo *list, unsigned attempt)
-{
-    unsigned n = 0;
-
-    for (const struct addrinfo *a = list; a; a = a->ai_next)
-        n++;
-    for (unsigned skip = n ? attempt % n : 0; skip > 0; skip--)
-        list = list->ai_next;
-    return list;
-}
-
-static int open_link(struct seedlink *f, const struct sockaddr *address)
-{
-    struct link *link = calloc(1, sizeof(*link));
-    int err = link ? uv_tcp_init(f->loop, &link->tcp) : -ENOMEM;
-
-    if (err < 0) {
-        free(link);
-        return err;
-    }
-    link->feed = f;
-    link->connect.data = link;
-    f->link = link;
-    uv_tcp_nodelay(&link->tcp, 1);
-    return uv_tcp_connect(&link->connect, &link->tcp, address, on_connected);
+    if (!list)
+        return UV_EAI_NONAME;
+    return toc_link_open(f->loop, list, f->attempt, &owner, &f->link);
 }
 
 static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *list)
@@ -357,7 +270,7 @@ static void on_resolved(uv_getaddrinfo_t *resolve, int status, struct addrinfo *
         put_handle(f);
     } else if (f->state == CONNECTING && !f->link) {
         if (status == 0)
-            status = list ? open_link(f, choose(list, f->attempt)->ai_addr) : UV_EAI_NONAME;
+            status = open_link(f, list);
         if (status < 0) {
             blame(f, f->host, uv_strerror(status));
             dispatch(f, FAILED);

@@ -103,6 +103,9 @@ static void to_stderr(enum toc_log_priority priority, const char *line)
 }
 
 static void write_line(enum toc_log_priority priority, const struct toc_log_about *about, const char *format,
+                       va_list args) __attribute__((format(printf, 3, 0)));
+
+static void write_line(enum toc_log_priority priority, const struct toc_log_about *about, const char *format,
                        va_list args)
 {
     char line[LINE_MAX_BYTES];

@@ -114,8 +114,8 @@ static int with_config(const struct arguments *a)
     return code;
 }
 
-/* The pool also looks up names, and a name server that hangs must not keep the network from a thread. OpenBLAS would bring
- * threads of its own; one batch is too small for them. */
+/* The pool also looks up names, and a name server that hangs must not keep the network from a thread. OpenBLAS would
+ * bring threads of its own; one batch is too small for them. */
 static void prepare_process(void)
 {
     setenv("UV_THREADPOOL_SIZE", "20", 0);

@@ -69,7 +69,7 @@ static void name_changes(const struct toc_config *before, const struct toc_confi
         toc_log_about(TOC_LOG_WARNING, &about, "these take effect at the next start only: %s", names);
 }
 
-/* d->config keeps saying what runs: keys that need a restart keep their old values, and every reload names them anew. */
+/* d->config keeps saying what runs: keys that need a restart keep their old values; every reload names them anew. */
 static void swap(struct toc_daemon *d, struct toc_config *config)
 {
     struct toc_config *old = d->config;

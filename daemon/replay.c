@@ -83,7 +83,8 @@ static int choose_stations(struct replay *r)
     if (r->config->stations_path[0])
         return 0;
     if (in_folder(r, "stations.xml", path, sizeof(path)))
-        snprintf(r->why, sizeof(r->why), "%.400s: StationXML is not read yet: stations.txt (FDSN text) is needed", path);
+        snprintf(r->why, sizeof(r->why), "%.400s: StationXML is not read yet: stations.txt (FDSN text) is needed",
+                 path);
     else
         snprintf(r->why, sizeof(r->why), "%.400s holds no stations.txt", r->options->folder);
     return -ENOENT;

@@ -10,7 +10,8 @@
 #include <sys/types.h>
 
 /** Bind (not yet listen). Makes the folder when only its last part is missing.
- * @return file descriptor (non-blocking, close-on-exec), or -errno with words in ret_why; -EADDRINUSE: somebody answers */
+ * @return file descriptor (non-blocking, close-on-exec), or -errno with words in ret_why; -EADDRINUSE: somebody
+ *         answers there */
 int toc_unix_bind(const char *path, char *ret_why, size_t why_size);
 
 /** Connect, blocking. @return file descriptor or -errno */

@@ -51,7 +51,7 @@ int toc_command_check(int argc, char **argv)
 
 static const char reload_usage[] = "usage: tocsin reload [-c CONFIG | --socket PATH]\n"
                                    "Let the daemon read its configuration again, and wait for its answer.\n"
-                                   "Exit code: 0 taken, 1 refused (the old one stays; the reason is shown), 2 no daemon.\n";
+                                   "Exit code: 0 taken, 1 refused (the old one stays; why is shown), 2 no daemon.\n";
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'}, {"socket", required_argument, NULL, 's'},

@@ -87,8 +87,8 @@ static int show(const char *answer)
     json_array_foreach(json_object_get(root, "stations"), i, item)
         show_station(item);
     show_counters(json_object_get(root, "counters"));
-    printf("output   %lld subscribers, %lld messages sent\n",
-           count_of(json_object_get(root, "output"), "subscribers"), count_of(json_object_get(root, "output"), "lines"));
+    item = json_object_get(root, "output");
+    printf("output   %lld subscribers, %lld messages sent\n", count_of(item, "subscribers"), count_of(item, "lines"));
     json_decref(root);
     return 0;
 }

@@ -225,7 +225,8 @@ static void check_round_trip(void **state)
                                         "picker: {p_threshold: 0.1234567890123}\n"
                                         "alert: {min_magnitude: -1.5}\n"
                                         "feeds:\n"
-                                        "  - {type: seedlink, host: a, stations: [CI_A, {net: CI, sta: B, select: H}]}\n"
+                                        "  - type: seedlink\n    host: a\n"
+                                        "    stations: [CI_A, {net: CI, sta: B, select: H}]\n"
                                         "  - {type: seedlink, host: b, port: 1}\n"
                                         "velocity: {layers: [{top_km: -1, vp_kms: 5, vs_kms: 3}]}\n"
                                         "targets: [{name: x, latitude: 1, longitude: 2, mmi_limit: 4}]\n");

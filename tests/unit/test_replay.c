@@ -113,8 +113,8 @@ static int make_folder(void **state)
     for (int i = 0; i < STATIONS; i++) {
         write_station(i);
         for (int c = 0; c < 3; c++)
-            fprintf(stations, "XX|S%d||HH%c|%.4f|%.4f|0|0|%d|%d|s|400000000|1|M/S|100|2000-01-01T00:00:00|\n", i, "ENZ"[c],
-                    35 + 0.02 * (i % 2), -117 + 0.066 * i, c == 0 ? 90 : 0, c == 2 ? -90 : 0);
+            fprintf(stations, "XX|S%d||HH%c|%.4f|%.4f|0|0|%d|%d|s|400000000|1|M/S|100|2000-01-01T00:00:00|\n", i,
+                    "ENZ"[c], 35 + 0.02 * (i % 2), -117 + 0.066 * i, c == 0 ? 90 : 0, c == 2 ? -90 : 0);
     }
     return fclose(stations);
 }
