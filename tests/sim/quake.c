@@ -74,6 +74,7 @@ void toc_quake_path_draw(struct toc_random *random, struct toc_quake_path *ret_p
     const double soft = 0.12 * toc_random_normal(random);
     ret_path->site_p = 1.4 * pow(10.0, soft + 0.06 * toc_random_normal(random));
     ret_path->site_s = 2.2 * pow(10.0, soft + 0.12 * toc_random_normal(random));
+    ret_path->scattering = pow(10.0, 0.2 * toc_random_normal(random));
     ret_path->incidence_rad = toc_random_range(random, 10.0, 35.0) * M_PI / 180.0;
 }
 
@@ -104,6 +105,6 @@ double toc_quake_spreading(const struct toc_quake *quake, double hypocentral_km,
 
 double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_path *path)
 {
-    /* Ten decay times of the S coda's power (see synth.c): down by 43 dB, and its share by more. */
-    return path->s_s - path->p_s + quake->duration_s + 10.0 * (4.0 + 0.2 * path->s_s);
+    /* 35 decay times of the S coda's power (see synth.c): down by 150 dB, below any noise. */
+    return path->s_s - path->p_s + quake->duration_s + 35.0 * (4.0 + 0.2 * path->s_s);
 }

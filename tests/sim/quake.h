@@ -46,6 +46,7 @@ struct toc_quake_path {
     double q0, q_exponent;      /* Q of S at 1 Hz and its exponent; P has 1.5 times that. q0 INFINITY: no loss */
     double kappa_s;             /* of S; P has 0.6 times that */
     double site_p, site_s;      /* amplification by the ground near the station, well above 1 Hz (none well below) */
+    double scattering;          /* strength of the coda, 1 as usual; 0: none */
     uint64_t seed;              /* of everything random in the waves */
 };
 

@@ -18,6 +18,7 @@ struct serving {
     const struct toc_serve_options *options;
     struct toc_feed feed;
     struct toc_slserver *server;
+    toc_ns moved;
     uv_loop_t loop;
     uv_signal_t signals[2];
     uv_timer_t timer;
@@ -81,7 +82,8 @@ static int fill(struct serving *serving)
     if (options->now) {
         /* Whole hundredths of a second: samples on the models' grid stay on it. */
         const toc_ns by = time_now() - toc_feed_start(&serving->feed);
-        toc_feed_shift(&serving->feed, by - by % (10 * TOC_NS_PER_MS));
+        serving->moved = by - by % (10 * TOC_NS_PER_MS);
+        toc_feed_shift(&serving->feed, serving->moved);
     }
     for (size_t i = 0; i < serving->feed.n; i++) {
         const struct toc_feed_record *record = &serving->feed.records[i];
@@ -108,7 +110,9 @@ static int announce(const struct serving *serving, int port)
         if (fclose(file) != 0 || rename(part, path) < 0)
             return complain(path, -errno);
     }
-    printf("listening on 127.0.0.1:%d, %zu records\n", port, serving->feed.n);
+    /* Who knows the truth of the recording finds it again: the move is whole hundredths. */
+    printf("listening on 127.0.0.1:%d, %zu records, moved by %.2f s\n", port, serving->feed.n,
+           toc_s_from_ns(serving->moved));
     fflush(stdout);
     return 0;
 }

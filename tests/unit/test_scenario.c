@@ -308,14 +308,14 @@ struct polarisation {
     double p_vertical, p_radial, p_transverse, s_horizontal, s_vertical, s_radial, s_transverse; /* peaks */
 };
 
-/* Peaks of P (its first three seconds: later it is scattered) and of S. P comes at 1 s, S at 7.2 s, 100 Hz. */
+/* Peaks of P (its first half second: later it is scattered) and of S. P comes at 1 s, S at 7.2 s, 100 Hz. */
 static void polarisation(float *const enz[3], size_t n, double azimuth_rad, struct polarisation *ret)
 {
     *ret = (struct polarisation){0};
     for (size_t k = 0; k < n; k++) {
         const double r = enz[0][k] * sin(azimuth_rad) + enz[1][k] * cos(azimuth_rad);
         const double t = enz[0][k] * cos(azimuth_rad) - enz[1][k] * sin(azimuth_rad);
-        if (k < 400) {
+        if (k < 150) {
             ret->p_vertical = fmax(ret->p_vertical, fabs(enz[2][k]));
             ret->p_radial = fmax(ret->p_radial, fabs(r));
             ret->p_transverse = fmax(ret->p_transverse, fabs(t));
@@ -379,6 +379,7 @@ static void lossless_p(struct toc_random *random, struct toc_synth *synth, struc
     toc_quake_path_draw(random, &path);
     path.q0 = INFINITY;
     path.kappa_s = 0.0;
+    path.scattering = 0.0;
     path.site_p = path.site_s = 1.0;
     path.epicentral_km = 40.0;
     path.depth_km = 8.0;
@@ -485,7 +486,7 @@ static void measure(float (*rows)[3], const struct toc_record_head *head, struct
  */
 static void pd_agrees_with_wu_and_zhao(void **state)
 {
-    enum { PER_CELL = 40, CELLS = 24 };
+    enum { PER_CELL = 80, CELLS = 24 };
     static const double magnitudes[] = {4.0, 4.5, 5.0, 5.5, 6.0, 6.5}, distances[] = {20.0, 35.0, 60.0, 100.0};
     static float rows[TOC_RECORD_SAMPLES][3];
     static uint8_t clipped[TOC_RECORD_SAMPLES];
@@ -553,7 +554,7 @@ static void peak_motion_has_the_right_size(void **state)
 /* The first second does not know the size: M 6 and M 8 differ by less than a factor two there, far more at last. */
 static void the_start_does_not_know_the_end(void **state)
 {
-    enum { TRIALS = 60 };
+    enum { TRIALS = 150 };
     static float rows[TOC_RECORD_SAMPLES][3];
     static uint8_t clipped[TOC_RECORD_SAMPLES];
     struct toc_records *records = NULL;
@@ -575,7 +576,9 @@ static void the_start_does_not_know_the_end(void **state)
             last[size][i] = log10(late);
         }
     }
-    assert_true(fabs(median(first[1], TRIALS) - median(first[0], TRIALS)) < log10(2.0));
+    const double at_first = median(first[1], TRIALS) - median(first[0], TRIALS);
+    if (fabs(at_first) > log10(2.0))
+        fail_msg("M 8 starts stronger than M 6 by %.2f in log10", at_first);
     assert_true(median(last[1], TRIALS) - median(last[0], TRIALS) > log10(8.0));
     toc_records_destroy(records);
 }
