@@ -1,12 +1,16 @@
 """Figures for the card: magnitude and S-P by seconds after P, network and classical relation side by side, Markdown out.
 
-    evaluate.py --work DIR --tools DIR     (rows cached there by train.py, its networks beside them)
+    evaluate.py --work DIR --tools DIR [--card models/estimator/card.md]
+
+DIR is where train.py cached its rows and networks. With --card the part of the card below its mark is replaced.
 
 Real training records are judged by the fold network that did not see their quake; held-out and simulated validation
 records by the final network. The classical relation is re-stated from core/pparam.c by reading its table.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import re
 import sys
@@ -25,6 +29,7 @@ from train import folds_of  # noqa: E402
 
 SECONDS = (1, 2, 3, 4, 6, 10)
 SIGMA_LEAST = 0.1
+MARK = "<!-- below: evaluate.py -->\n"
 SNR = 2.0
 
 
@@ -96,16 +101,18 @@ def magnitude_table(title, data, out, events=None):
     print("\n**%s**: %d records%s, M %.1f to %.1f\n" % (title, len(data["x"]), "" if events is None else
           " of %d quakes" % len(set(events)), data["magnitude"].min(), data["magnitude"].max()))
     print("| s after P | network: n | mean / std | within 1 sigma | network median by quake | "
-          "classical: n | mean / std | within 1 sigma | classical median by quake | constant |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
+          "classical: n | mean / std | within 1 sigma | classical median by quake | network on these n | constant |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for t in SECONDS:
         say = at_seconds(data, out, t)
         error, sigma = say[:, 0] - data["magnitude"], sigma_of(say[:, 1])
         m, s = classical(data, t)
         old = m - data["magnitude"]
         pair = ("-", "-") if events is None else (by_event(error, events), by_event(old, events))
-        print("| %g | %s | %s | %s | %s | %.2f |" % (t, describe(error, sigma), pair[0], describe(old, s), pair[1],
-                                                    data["magnitude"].std()))
+        same = error[np.isfinite(old)]
+        print("| %g | %s | %s | %s | %s | %s | %.2f |" %
+              (t, describe(error, sigma), pair[0], describe(old, s), pair[1],
+               "%+.2f / %.2f" % (same.mean(), same.std()) if len(same) > 1 else "-", data["magnitude"].std()))
 
 
 def sp_table(title, data, out):
@@ -132,8 +139,7 @@ def sp_table(title, data, out):
         print("| %g | %s | %.0f %% | %s | %.2f |" % (t, cells[0], 100 * inside, cells[1], target.std()))
 
 
-def real_out(args, real, final):
-    fold = folds_of(real, args.folds)
+def real_out(args, real, final, fold):
     out = network(final, real)
     for k in range(args.folds):
         path = os.path.join(args.work, "honest_fold%d.pt" % k)
@@ -144,26 +150,24 @@ def real_out(args, real, final):
     return out
 
 
-def show_real(real, out):
-    clean = real["amplitude"] & ~real["clip_suspect"]
-    for title, mask in (
-            ("Field, training regions, each quake unseen by its network: Ridgecrest before 17:30",
-             (real["region"] == "ridgecrest") & (real["split"] == "train")),
-            ("Field, training regions, each quake unseen by its network: other regions (gm_*)",
-             (real["region"] == "global") & (real["split"] == "train")),
-            ("Field, training regions, each quake unseen by its network: OpenEEW (MEMS)", real["region"] == "openeew"),
-            ("Field, HELD OUT: Ridgecrest M 6.4 and aftershocks",
-             (real["region"] == "ridgecrest") & (real["split"] == "heldout")),
-            ("Field, HELD OUT: Pleasant Hill M 4.46", real["region"] == "pleasant_hill"),
-            ("Field, HELD OUT: Ridgecrest M 6.4 and M 4.0 at 180 to 315 km (gm_*)",
-             (real["region"] == "global") & (real["split"] == "heldout"))):
-        mask = mask & clean
-        magnitude_table(title, dataset.part(real, mask), out[mask], real["event"][mask])
-    for title, mask in (
-            ("Field, folds, S picked (phasenet, stead, telica, crl, iceland)", real["observed"]),
-            ("Field, HELD OUT, S-P from distance: Ridgecrest and Pleasant Hill",
-             ~real["observed"] & (real["split"] == "heldout") & (real["region"] != "global"))):
-        sp_table(title, dataset.part(real, mask), out[mask])
+def show_real(real, out, held_out):
+    clean = real["amplitude"] & ~real["clip_suspect"] & ((real["split"] == "heldout") == held_out)
+    for title, region in (("Ridgecrest M 6.4 and aftershocks, 17:33 to 17:50" if held_out else
+                           "Ridgecrest foreshocks, 17:02 to 17:30", "ridgecrest"),
+                          ("Pleasant Hill", "pleasant_hill"),
+                          ("Ridgecrest M 6.4 and M 4.0 seen from 180 to 315 km (gm_*)" if held_out else
+                           "Single records of California, Utah, Washington, Alaska, Croatia, Turkey (gm_*)", "global"),
+                          ("Mexico, MEMS sensors (openeew)", "openeew")):
+        mask = clean & (real["region"] == region)
+        if mask.any():
+            magnitude_table(title, dataset.part(real, mask), out[mask], real["event"][mask])
+    if held_out:
+        mask = (real["split"] == "heldout") & (real["region"] != "global")
+        sp_table("S-P (from distance, S not picked): Ridgecrest and Pleasant Hill", dataset.part(real, mask), out[mask])
+    else:
+        mask = real["observed"]
+        sp_table("S-P (picked S): phasenet, stead, telica, crl, iceland; no gain but for 14 records of crl",
+                 dataset.part(real, mask), out[mask])
 
 
 def large_quakes(real, out):
@@ -185,23 +189,44 @@ def main():
     parser.add_argument("--work", required=True)
     parser.add_argument("--tools", required=True)
     parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--card")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        show(args)
+    if args.card:
+        with open(args.card) as file:
+            head = file.read().split(MARK)[0]
+        with open(args.card, "w") as file:
+            file.write(head + MARK + "\n" + text.getvalue())
+    else:
+        print(text.getvalue())
+
+
+def show(args):
     final = load(os.path.join(args.work, "honest_final.pt"))
     check = dataset.cached(os.path.join(args.work, "sim_check.pkl"),
                            lambda: dataset.simulated_rows(args.tools, 3000, 12, args.work))
     real = dataset.cached(os.path.join(args.work, "real.pkl"), lambda: None)
+    fold = folds_of(real, args.folds)
+    print("## Figures: field\n\n### Held out: never trained or tuned on\n")
+    out = real_out(args, real, final, fold)
+    show_real(real, out, True)
+    print("\n### Training regions, every quake judged by a network that did not see it\n")
+    show_real(real, out, False)
+    print("\n### The same training records, judged by the shipped network, which saw them\n")
+    mask = (fold >= 0) & real["amplitude"] & ~real["clip_suspect"]
+    magnitude_table("All training regions", dataset.part(real, mask), network(final, dataset.part(real, mask)),
+                    real["event"][mask])
+    print("\n### Quakes of M 5.3 and more, one record each: network ± sigma, classical\n")
+    large_quakes(real, out)
+    print("\n## Figures: simulated, quakes not in training\n")
     out = network(final, check)
-    print("## Simulated, quakes not in training")
     for low, high in ((2, 4), (4, 6), (6, 8)):
         mask = (check["magnitude"] >= low) & (check["magnitude"] < high)
         magnitude_table("Simulated M %d to %d" % (low, high), dataset.part(check, mask), out[mask])
     sp_table("Simulated", check, out)
-    print("\n## Field")
-    out = real_out(args, real, final)
-    show_real(real, out)
-    print("\nLarge quakes, one by one: network ± sigma, classical")
-    large_quakes(real, out)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ NO_GAIN, NO_HORIZONTALS = 0.15, 0.07
 PREDICTED_SP_SIGMA = 0.04  # log10: the S-P of sets without S picks is a straight-ray guess
 TILT_LOG = 0.1             # spectra of real ground differ from the simulator's: pv, pe, pd, pa, horizontals, each by itself
 SMALL_BELOW, SMALL_DOWN = 3.0, 1.5  # below M 3 amplitude goes with M: quakes down to M 0.5 from simulated M 2 to 3
-SLOW_FROM, SLOW_SHARE = 5.5, 0.3    # large quakes that begin with a weak phase, before the part that makes them large
+SLOW_FROM, SLOW_SHARE = 4.5, 0.4    # larger quakes that begin with a weak phase, before the part that makes them large
 LONG_SHARE = 0.35          # of the batches run to 20 s, the others to 10 s: that is where the decisions are
 BETA = 0.5                 # beta-NLL (Seitzer et al. 2022): keeps the mean learning where sigma is large
 
@@ -68,8 +68,8 @@ def make_small(x, magnitude, rng):
 def start_slowly(x, magnitude, rng):
     """The same record at a fraction of its strength first, itself later."""
     for i in np.flatnonzero((magnitude > SLOW_FROM) & (rng.random(len(x)) < SLOW_SHARE)):
-        late = int(rng.integers(2, 30))
-        weak = x[i, :, :8] - rng.uniform(0.4, 1.2)
+        late = int(rng.integers(2, 40))
+        weak = x[i, :, :8] - rng.uniform(0.2, 1.1)
         floor = x[i, 0, [8, 9, 10, 8, 8, 9, 11, 9]] - 0.3
         strong = np.concatenate([np.repeat(floor[None], late, 0), x[i, :-late, :8]])
         x[i, :, :8] = np.maximum(np.maximum(weak, strong), cut.FLOOR)
@@ -232,6 +232,7 @@ def main():
         return smoke()
     tools, work = args.tools or args.work, args.work
     os.makedirs(work, exist_ok=True)
+    os.makedirs(tools, exist_ok=True)
     if not os.path.exists(os.path.join(tools, "cut_estimator")):
         cut.build(ROOT, tools)
     if not os.path.exists(os.path.join(tools, "tocsin-sim")):
