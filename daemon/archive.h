@@ -47,8 +47,8 @@ void toc_archive_schedule(struct toc_archive *records, toc_ns latency);
 /**
  * Give arrivals from a table (CSV, first line names the columns). Columns: arrival, and either record (number of the
  * record in file order, from 0), or sid and start (FDSN source identifier of the channel, time of its first sample).
- * Times are RFC 3339 or seconds since 1970. Other columns and '#' lines are passed over; records the table does not name keep
- * their arrival. Sorts again.
+ * Times are RFC 3339 or seconds since 1970. Other columns and '#' lines are passed over; records the table does not
+ * name keep their arrival. Sorts again.
  *
  * @return 0, or -EINVAL with "line N: reason" in ret_why
  */

@@ -222,6 +222,8 @@ static const struct toc_row config_rows[] = {
     NUMBER("alert.alert_score", core.alert.alert_score, 0, 1, NULL, "Score from which it is an alert."),
     NUMBER("alert.cancel_score", core.alert.cancel_score, 0, 1, NULL, "Score below which an alert is cancelled."),
     NUMBER("alert.min_magnitude", core.alert.min_magnitude, -2, 10, "magnitude", "No alert below this magnitude."),
+    NUMBER("alert.sure_sigmas", core.alert.sure_sigmas, 0, 3, "",
+           "The magnitude less this many of its sigmas must reach min_magnitude: a small quake of unsure size waits."),
     INTEGER("alert.min_sites", core.alert.min_sites, 2, 64, "sites", "No alert with fewer sites."),
     NUMBER("alert.update_magnitude", core.alert.update_magnitude, 0.05, 5, "magnitude",
            "A change of the magnitude by this much is news."),

@@ -208,6 +208,28 @@ static void check_lagging_one_catches_up(void **state)
     close_bench(&b);
 }
 
+/* Between the limits for longer than lag_s: cut, at the next line. */
+static void check_lagging_one_is_cut(void **state)
+{
+    const struct toc_publisher_limits strict = {
+        .subscribers_max = 8, .soft_bytes = 1000, .hard_bytes = 100000000, .lag_s = 0.01};
+    struct bench b;
+    int fd;
+    (void)state;
+
+    open_bench(&b, &strict);
+    fd = join(&b);
+    for (unsigned k = 0; k < 500; k++)
+        send_numbered(&b, k, 4000);
+    usleep(20000);
+    send_numbered(&b, 500, 100);
+    turn(&b);
+    assert_int_equal(toc_publisher_counts(b.publisher).cut_slow, 1);
+    assert_int_equal(toc_publisher_counts(b.publisher).subscribers, 0);
+    close(fd);
+    close_bench(&b);
+}
+
 static void check_rubbish_is_cut(void **state)
 {
     struct bench b;
@@ -324,7 +346,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_all_get_all),          cmocka_unit_test(check_slow_one_is_cut),
-        cmocka_unit_test(check_lagging_one_catches_up), cmocka_unit_test(check_rubbish_is_cut),
+        cmocka_unit_test(check_lagging_one_catches_up), cmocka_unit_test(check_lagging_one_is_cut),
+        cmocka_unit_test(check_rubbish_is_cut),
         cmocka_unit_test(check_too_many),             cmocka_unit_test(check_half_closed_listens),
         cmocka_unit_test(check_socket_in_the_way),    cmocka_unit_test(check_destroy_with_queues),
     };
