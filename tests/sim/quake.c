@@ -105,6 +105,6 @@ double toc_quake_spreading(const struct toc_quake *quake, double hypocentral_km,
 
 double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_path *path)
 {
-    /* 35 decay times of the S coda's power (see synth.c): down by 150 dB, below any noise. */
-    return path->s_s - path->p_s + quake->duration_s + 35.0 * (4.0 + 0.2 * path->s_s);
+    /* 440 s are twenty decay times of the late coda's power (see synth.c), which starts 18 dB below S. */
+    return path->s_s - path->p_s + quake->duration_s + 440.0;
 }

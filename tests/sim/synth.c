@@ -25,6 +25,7 @@
  * median Pd to Wu and Zhao (2006, GRL 33, L16312); their Pd to PGV relation (Wu and Kanamori 2005) then follows. */
 #define P_LOSS 0.62
 #define CODA_CORNER_HZ 1.5
+#define TAIL_S 22.0 /* decay time of the late S coda's power: Qc 400 at 3 Hz */
 #define FILTER_PAD_S 4.0 /* room for the tail of the path filter */
 
 struct toc_synth {
@@ -46,6 +47,7 @@ struct phase {
     double path_s;             /* decay time of its power */
     bool gradual;              /* spread twice: no sharp start */
     double coda_per_s, coda_s; /* power of the coda at its start, relative to the energy above, and its decay time */
+    double tail_per_s;         /* the same for the late coda, which decays by TAIL_S */
     double travel_s, q0, q_exponent, kappa_s, site;
     int n_polarisations;
     double vector[2][3];       /* E, N, Z */
@@ -136,9 +138,10 @@ static void spread(const struct toc_synth *synth, const struct phase *phase, con
 {
     const double path_a = 1.0 - exp(-1.0 / (phase->path_s * synth->rate_hz));
     const double coda_a = 1.0 - exp(-1.0 / (phase->coda_s * synth->rate_hz));
-    const double coda_share = phase->coda_per_s * phase->coda_s;
+    const double tail_a = 1.0 - exp(-1.0 / (TAIL_S * synth->rate_hz));
+    const double coda_share = phase->coda_per_s * phase->coda_s, tail_share = phase->tail_per_s * TAIL_S;
     const double straight = phase->direct, along = 1.0 - phase->direct;
-    double smooth = 0.0, first = 0.0, second = 0.0, coda = 0.0;
+    double smooth = 0.0, first = 0.0, second = 0.0, coda = 0.0, tail = 0.0;
 
     for (size_t k = 0; k < n; k++) {
         const double g = toc_quake_spreading(quake, hypocentral_km, (double)k / synth->rate_hz);
@@ -146,9 +149,10 @@ static void spread(const struct toc_synth *synth, const struct phase *phase, con
         first += path_a * (synth->power[k] - first);
         second += path_a * (first - second);
         coda += coda_a * (synth->power[k] - coda);
+        tail += tail_a * (synth->power[k] - tail);
         synth->smooth[k] = g * (straight * synth->smooth[k] + along * smooth);
         synth->power[k] = g * g * (straight * synth->power[k] + along * (phase->gradual ? second : first));
-        synth->late[k] = g * g * coda_share * coda;
+        synth->late[k] = g * g * (coda_share * coda + tail_share * tail);
     }
 }
 
@@ -353,7 +357,8 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->corner_hz = quake->corner_hz;
     phase->gradual = true;
     phase->direct = 0.1;
-    phase->coda_per_s = 0.12 * path->scattering;
+    phase->coda_per_s = 0.10 * path->scattering;
+    phase->tail_per_s = 0.015 * path->scattering;
     phase->coda_s = 4.0 + 0.2 * path->s_s;
     phase->travel_s = path->s_s;
     phase->q0 = path->q0;

@@ -23,7 +23,7 @@ static int add_quakes(const struct toc_scenario *scenario, const struct toc_scen
     for (size_t e = 0; e < scenario->n_events; e++)
         longest_s = fmax(longest_s, toc_quake_signal_s(&scenario->events[e].quake,
                                                        &scenario->arrivals[e * scenario->n_sites + sensor->site].path));
-    const size_t most = (size_t)((longest_s + 1.0) * sensor->rate_hz) + 1;
+    const size_t wanted = (size_t)((longest_s + 1.0) * sensor->rate_hz), most = wanted < n ? wanted : n;
     int result = toc_synth_create(sensor->rate_hz, most, &synth);
     for (size_t e = 0; result == 0 && e < scenario->n_events; e++) {
         const struct toc_scenario_arrival *arrival = &scenario->arrivals[e * scenario->n_sites + sensor->site];
