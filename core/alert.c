@@ -132,7 +132,7 @@ static bool is_strong(const struct step *s)
     const struct toc_event *e = s->event;
 
     return e->score >= s->settings->alert_score && e->origin.used_sites >= s->settings->min_sites &&
-           e->magnitude >= s->settings->min_magnitude; /* false for NAN */
+           e->magnitude - s->settings->sure_sigmas * e->magnitude_sigma >= s->settings->min_magnitude; /* false for NAN */
 }
 
 static bool is_hopeful(const struct step *s)

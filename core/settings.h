@@ -21,7 +21,8 @@ struct toc_stream_settings {
 };
 
 struct toc_picker_settings {
-    double hop_s;         /* inference every ... of data, on an absolute grid: 0.1..1.0, multiple of 0.05 */
+    double hop_s;         /* inference every ... of data, on an absolute grid: 0.1..1, multiple of 0.05. State is carried, so a short
+                             hop costs little more than a long one and saves half a hop of waiting */
     double p_threshold;   /* declare P at this probability: 0..1 */
     double s_threshold;   /* declare S: 0..1 */
     double dead_s;        /* no second pick of the same phase within: 0..60 */
@@ -52,6 +53,8 @@ struct toc_alert_settings {
     double alert_score;       /* 0..1 */
     double cancel_score;      /* below this an alerted event is cancelled: 0..1 */
     double min_magnitude;     /* -2..10 */
+    double sure_sigmas;       /* the magnitude less this many of its sigmas must reach min_magnitude: a small quake whose
+                                 size is a guess waits until it is known, a large one does not: 0..3 */
     int32_t min_sites;        /* 2..64 */
     double update_magnitude;  /* a change of this much is news: 0.05..5 */
     double update_km;         /* ... or of the epicentre: 1..500 */
@@ -73,14 +76,14 @@ struct toc_settings {
     {                                                                                                            \
         .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 10, .bridge_s = 0.1, .future_s = 2,             \
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
-        .picker = {.hop_s = 0.5, .p_threshold = 0.8, .s_threshold = 0.8, .dead_s = 1.0, .warmup_s = 10},         \
+        .picker = {.hop_s = 0.1, .p_threshold = 0.8, .s_threshold = 0.8, .dead_s = 1.0, .warmup_s = 10},         \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
                        .min_expected = 0.4, .close_s = 120},                                                     \
         .fusion = {.lstm_weight = 0.5, .between_sigma = 0.15},                                                   \
         .alert = {.tentative_score = 0.3, .alert_score = 0.6, .cancel_score = 0.2, .min_magnitude = 3.5,         \
-                  .min_sites = 4, .update_magnitude = 0.2, .update_km = 5, .update_every_s = 1,                  \
-                  .final_after_s = 60, .max_age_s = 60},                                                         \
+                  .sure_sigmas = 1, .min_sites = 4, .update_magnitude = 0.2, .update_km = 5,                     \
+                  .update_every_s = 1, .final_after_s = 60, .max_age_s = 60},                                    \
     }
 
 #endif

@@ -205,14 +205,17 @@ static void each_limit_forbids(void **state)
     f->event.origin.used_sites = 3;
     expect_silence(f, 5.2, 5.2);
     f->event.origin.used_sites = 4;
-    f->event.magnitude = 3.49;
+    f->event.magnitude = 3.89;
     expect_silence(f, 5.4, 5.4);
     f->event.magnitude = NAN;
     expect_silence(f, 5.6, 5.6);
     f->event.score = NAN;
-    f->event.magnitude = 3.5;
+    f->event.magnitude = 3.9;
     expect_silence(f, 5.8, 5.8);
     f->event.score = 0.6;
+    f->event.magnitude_sigma = 0.45; /* 3.9 less one sigma is not sure to be 3.5 */
+    expect_silence(f, 5.9, 5.9);
+    f->event.magnitude_sigma = 0.4;
     expect_say(f, 6, TOC_ALERT_ALERT, 1);
 }
 
