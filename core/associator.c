@@ -18,7 +18,7 @@
 #define FUTURE_S 10.0
 #define TRAVEL_SHARE 0.03
 #define SPREAD_KMS 6.0
-#define SPREAD_MAX_S 1.5
+#define SPREAD_MAX_S 0.8
 #define GUARD_S 2.5
 #define GUARD_SHARE 0.05
 #define CODA_S 20.0

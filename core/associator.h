@@ -54,7 +54,7 @@ void toc_associator_configure(struct toc_associator *associator, const struct to
  * Give one pick.
  *
  * Joining: |observed - predicted| <= residual_s + 2 sqrt(sigma^2 + (3 % of the travel time)^2 + spread^2), spread the
- * event's horizontal sigma over 6 km/s, at most 1.5 s; the best fitting event takes it. A P that fits no P but the S
+ * event's horizontal sigma over 6 km/s, at most 0.8 s; the best fitting event takes it. A P that fits no P but the S
  * of an event joins as a suspect S. A second pick of a group and phase is rejected, unless the first was found to be
  * an outlier: then it takes its place. A pick of another group of the same site joins (its amplitudes count), and
  * neither opens nor locates: one site is one witness.
