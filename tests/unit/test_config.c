@@ -290,6 +290,29 @@ static void check_every_row_differs(void **state)
     toc_config_destroy(a);
 }
 
+/* A setting that core gained and the table did not would silently stay at its default. */
+static void check_every_setting_has_a_row(void **state)
+{
+    const size_t first = offsetof(struct toc_config, core);
+    bool covered[sizeof(struct toc_settings)] = {false};
+    (void)state;
+
+    for (size_t i = 0; i < toc_config_schema.n_rows; i++) {
+        const struct toc_row *row = &toc_config_schema.rows[i];
+        size_t size = row->type == TOC_ROW_NUMBER ? sizeof(double) : sizeof(int32_t);
+
+        if (row->offset < first || row->offset >= first + sizeof(covered))
+            continue;
+        assert_true(row->type == TOC_ROW_NUMBER || row->type == TOC_ROW_INTEGER);
+        memset(covered + (row->offset - first), true, size);
+        if (row->type == TOC_ROW_INTEGER && (row->offset - first) % 8 == 0)
+            memset(covered + (row->offset - first) + 4, true, 4); /* padding, or the next whole number */
+    }
+    for (size_t i = 0; i < sizeof(covered); i++)
+        if (!covered[i])
+            fail_msg("byte %zu of struct toc_settings belongs to no row", i);
+}
+
 static void check_needs_restart(void **state)
 {
     struct toc_config *a = must_parse("picker: {p_threshold: 0.7, hop_s: 0.5}\n");
@@ -409,6 +432,7 @@ int main(void)
         cmocka_unit_test(check_too_many_items),
         cmocka_unit_test(check_round_trip),
         cmocka_unit_test(check_every_row_differs),
+        cmocka_unit_test(check_every_setting_has_a_row),
         cmocka_unit_test(check_needs_restart),
         cmocka_unit_test(check_cut_and_flipped),
         cmocka_unit_test(check_shipped_is_default),
