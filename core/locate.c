@@ -36,7 +36,8 @@
 #define HALF_SIDE 3
 #define DEPTHS_MAX 12
 #define DEPTHS_FINE 7
-#define LEVELS_MAX 9
+#define LEVELS_MAX 12
+#define WIDENINGS_MAX 1 /* a coarse level that calls back what a fine one left would do so for ever */
 #define FIRST_HALF_KM 60.0
 #define STEP_MIN_KM 0.4
 #define MEAN_TOLERANCE 0.5
@@ -648,6 +649,7 @@ void toc_locate_update(struct toc_locator *locator, struct toc_event *event, con
     struct spread spread;
     struct box box, next;
     double lat, lon, half;
+    int widened = 0;
 
     (void)now;
     take_picks(l, event, sites, n_sites);
@@ -661,8 +663,13 @@ void toc_locate_update(struct toc_locator *locator, struct toc_event *event, con
         spread = measure(l, &box);
         if (level >= LEVELS_MAX - 1 || fine_enough(&box, &spread))
             break;
-        if (at_edge(&box, &spread)) { /* the truth lies outside: move and widen, do not narrow */
-            first_box(l, spread.best.lat, spread.best.lon, fmin(2.0 * box.half_km, FIRST_HALF_KM), &box);
+        if (at_edge(&box, &spread)) { /* the truth lies outside: move, and at first widen; do not narrow */
+            next = box;
+            next.lat = spread.best.lat;
+            next.lon = spread.best.lon;
+            if (widened++ < WIDENINGS_MAX)
+                first_box(l, next.lat, next.lon, fmin(2.0 * box.half_km, FIRST_HALF_KM), &next);
+            box = next;
             continue;
         }
         next_box(l, &box, &spread, &next);
