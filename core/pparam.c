@@ -113,10 +113,10 @@ double toc_pparam_largest(double after_p_s)
  * a measurement that says little is drawn to the middle of the range and says so by its sigma.
  *
  * Fitted by models/train/estimator/classical.py, half of the weight on 24,000 simulated records (tests/sim, amplitudes
- * brought to the level of the real ones), half on real ones: 57-69 (Pv, Pe) and 18-29 (Pd) of 22 quakes, M 1.3-7.1, R 10-250 km,
- * California, Utah, Washington, Croatia, Alaska, Mexico; y stands twice above its noise and ends before S. Pv, Pe: M 2-6,
- * Pd: M 4.7-8. Above M 6.5 nearly all of it is simulation. Pleasant Hill and the Ridgecrest M 6.4 with its aftershocks are
- * not in the fit; what it says of them is in models/estimator/card.md.
+ * brought to the level of the real ones), half on real ones, y twice above its noise and before S: for Pv and Pe 57-69 records
+ * of 18-19 quakes, M 1.8-5.7, R 10-205 km; for Pd 18-29 of 8-15 quakes, M 4.1-7.2, R 14-214 km; California, Utah,
+ * Washington, Croatia, Alaska, Mexico. Pv, Pe stand for M 2-6, Pd for M 4.7-8, above M 6 nearly all of it simulation. Pleasant
+ * Hill and the Ridgecrest M 6.4 with its aftershocks are not in the fit; models/estimator/card.md has what it says of them.
  */
 struct relation {
     double k0, k1, k2, sigma;
@@ -125,16 +125,16 @@ struct relation {
 #define KNOTS 7
 static const double knot_s[KNOTS] = {0.5, 1, 2, 3, 4, 6, 10};
 static const struct relation relation_pv[KNOTS] = {
-    {4.199, 1.006, 2.384, 0.56}, {4.074, 0.996, 2.404, 0.50}, {4.158, 1.006, 2.351, 0.48}, {4.160, 1.002, 2.318, 0.47},
-    {4.170, 0.997, 2.290, 0.47}, {4.152, 0.964, 2.214, 0.48}, {4.223, 0.961, 2.153, 0.47},
+    {4.191, 0.995, 2.361, 0.57}, {4.067, 0.986, 2.383, 0.51}, {4.150, 0.996, 2.332, 0.49}, {4.152, 0.992, 2.299, 0.48},
+    {4.162, 0.987, 2.272, 0.47}, {4.144, 0.955, 2.197, 0.49}, {4.214, 0.952, 2.137, 0.48},
 };
 static const struct relation relation_pe[KNOTS] = {
-    {5.600, 0.899, 1.994, 0.50}, {5.398, 0.864, 1.953, 0.45}, {5.459, 0.855, 1.860, 0.42}, {5.458, 0.847, 1.814, 0.41},
-    {5.470, 0.843, 1.785, 0.40}, {5.443, 0.830, 1.752, 0.41}, {5.489, 0.828, 1.710, 0.40},
+    {5.584, 0.892, 1.980, 0.51}, {5.384, 0.858, 1.941, 0.45}, {5.445, 0.849, 1.849, 0.43}, {5.444, 0.841, 1.805, 0.41},
+    {5.456, 0.837, 1.776, 0.41}, {5.430, 0.824, 1.743, 0.41}, {5.475, 0.822, 1.702, 0.41},
 };
 static const struct relation relation_pd[KNOTS] = {
-    {6.308, 0.627, 1.162, 0.79}, {6.021, 0.941, 1.945, 0.72}, {6.145, 1.004, 1.951, 0.63}, {6.200, 1.007, 1.885, 0.61},
-    {6.168, 0.974, 1.798, 0.61}, {6.233, 0.932, 1.625, 0.59}, {6.292, 0.975, 1.686, 0.58},
+    {6.302, 0.611, 1.125, 0.80}, {6.022, 0.918, 1.889, 0.73}, {6.144, 0.984, 1.904, 0.64}, {6.197, 0.990, 1.847, 0.62},
+    {6.165, 0.959, 1.764, 0.62}, {6.229, 0.919, 1.597, 0.60}, {6.285, 0.962, 1.662, 0.59},
 };
 
 #define DISTANCE_LEAST_KM 5.0

@@ -49,17 +49,7 @@ def fit_one(sim, real, t, measure, noise, low, high):
     root = np.sqrt(w)
     k, *_ = np.linalg.lstsq(g * root[:, None], m * root, rcond=None)
     residual = g @ k - m
-    return k, np.sqrt(np.sum(w * residual ** 2) / w.sum()), len(parts[1][1])
-
-
-def s_contribution(data, measure, noise):
-    """How much S adds to log10 y when nobody knows that it has come: median of peak 2 s after S over peak at S."""
-    adds = []
-    for x, sp, m in zip(data["x"], data["s_minus_p"], data["magnitude"]):
-        i = int(np.argmin(np.abs(10.0 ** x[:, 12] - sp))) if np.isfinite(sp) else -1
-        if 5 < i < len(x) - 20 and x[i, measure] - x[0, noise] > SNR_LOG:
-            adds.append(x[i + 20, measure] - x[i, measure])
-    return np.median(adds), len(adds)
+    return k, np.sqrt(np.sum(w * residual ** 2) / w.sum()), ok
 
 
 def main():
@@ -73,10 +63,10 @@ def main():
     for name, measure, noise, low, high in MEASURES:
         print("relation_%s" % name)
         for t in KNOTS:
-            k, sigma, n = fit_one(sim, real, t, measure, noise, low, high)
-            print("    {%.3f, %.3f, %.3f, %.2f}, /* %4.1f s, %d real */" % (*k, sigma, t, n))
-        print("    S adds", "%.2f (%d simulated)" % s_contribution(sim, measure, noise),
-              "%.2f (%d real)" % s_contribution(real, measure, noise))
+            k, sigma, ok = fit_one(sim, real, t, measure, noise, low, high)
+            print("    {%.3f, %.3f, %.3f, %.2f}, /* %4.1f s, %d real records of %d quakes, M %.1f-%.1f, R %.0f-%.0f */" %
+                  (*k, sigma, t, ok.sum(), len(set(real["event"][ok])), real["magnitude"][ok].min(),
+                   real["magnitude"][ok].max(), real["km"][ok].min(), real["km"][ok].max()))
 
 
 if __name__ == "__main__":
