@@ -113,10 +113,11 @@ double toc_pparam_largest(double after_p_s)
  * a measurement that says little is drawn to the middle of the range and says so by its sigma.
  *
  * Fitted by models/train/estimator/classical.py, half of the weight on 24,000 simulated records (tests/sim, amplitudes
- * brought to the level of the real ones), half on real ones, y twice above its noise and before S: for Pv and Pe 57-69 records
- * of 18-19 quakes, M 1.8-5.7, R 10-205 km; for Pd 18-29 of 8-15 quakes, M 4.1-7.2, R 14-214 km; California, Utah,
- * Washington, Croatia, Alaska, Mexico. Pv, Pe stand for M 2-6, Pd for M 4.7-8, above M 6 nearly all of it simulation. Pleasant
- * Hill and the Ridgecrest M 6.4 with its aftershocks are not in the fit; models/estimator/card.md has what it says of them.
+ * brought to the level of the real ones), half on real ones, y twice above its noise and before S: for Pv and Pe 57-69
+ * records of 18-19 quakes, M 1.8-5.7, R 10-205 km; for Pd 18-29 of 8-15 quakes, M 4.1-7.2, R 14-214 km; California,
+ * Utah, Washington, Croatia, Alaska, Mexico. Pv and Pe stand for M 2-6, Pd for M 4.7-8, above M 6 nearly all of it
+ * simulation. Pleasant Hill and the Ridgecrest M 6.4 with its aftershocks are not in the fit; models/estimator/card.md has
+ * what it says of them.
  */
 struct relation {
     double k0, k1, k2, sigma;
@@ -142,7 +143,8 @@ static const struct relation relation_pd[KNOTS] = {
 #define SATURATION_MARGIN 0.3
 #define LARGE_FROM 5.0 /* below this Pv and Pe speak, from LARGE_FROM + 1 on Pd, which saturates last */
 
-#define SP_PER_KM (0.73 / 5.9) /* S - P of a straight ray at 5.9 km/s, vp/vs 1.73, as the fit had it where S was not picked */
+/* S - P of a straight ray at 5.9 km/s with vp/vs 1.73, as the fit had it where S was not picked. */
+#define SP_PER_KM (0.73 / 5.9)
 
 static double mix(double x, double y, double share)
 {

@@ -77,10 +77,10 @@ double toc_pparam_largest(double after_p_s);
 /**
  * Station magnitude from peaks and distance.
  *
- * M = k0 + k1 log10 y + k2 log10 R at knots of seconds after P, interpolated in log time: the mean of what Pv and Pe say
- * below M 5, Pd from M 6 on, between them both. The table in core/pparam.c states data, count, scatter and range. Only
- * seconds before S count: the observed one, else the one the distance puts at 0.124 s per km. Peaks must end there as well
- * (toc_pparam_guard).
+ * M = k0 + k1 log10 y + k2 log10 R at knots of seconds after P, interpolated in log time: the mean of what Pv and Pe
+ * say below M 5, Pd from M 6 on, between them both. The table in core/pparam.c states data, count, scatter and range.
+ * Only seconds before S count: the observed one, else the one the distance puts at 0.124 s per km. Peaks must end there
+ * as well (toc_pparam_guard).
  *
  * @param e               pa, pv, pd, pe, snr_pe, after_p_s, s_minus_p and saturated (clipping) are read
  * @param hypocentral_km  clamped to the range of the relation, 5..300

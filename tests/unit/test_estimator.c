@@ -87,7 +87,8 @@ static struct toc_model *stubborn(uint32_t inputs, uint32_t outputs, float say)
     return model;
 }
 
-static struct toc_estimate follow(struct toc_estimator *estimator, float level, float noise_level, bool gain_known, int steps)
+static struct toc_estimate follow(struct toc_estimator *estimator, float level, float noise_level, bool gain_known,
+                                  int steps)
 {
     struct toc_motion_step noise[NOISE];
     struct toc_estimate est = {0};
@@ -114,8 +115,11 @@ static void input_row_is_as_documented(void **state)
     toc_pparam_step(&p, &big);
     toc_pparam_step(&p, &small);
     toc_estimator_inputs(&p, &small, true, row);
-    const double expected[TOC_ESTIMATOR_INPUTS] = {-3,    -4.09691, -4,    -1.69897, -4,        -5.09691, -4.15490, -5.30103,
-                                                   -6,    -7.09691, -7,    -6.15490, log10(.16), 0,       1};
+    const double expected[TOC_ESTIMATOR_INPUTS] = {
+        -3, -4.09691, -4, -1.69897,         /* peaks: of the first step */
+        -4, -5.09691, -4.15490, -5.30103,   /* the second step */
+        -6, -7.09691, -7, -6.15490,         /* noise */
+        log10(0.16), 0, 1};
     for (int i = 0; i < TOC_ESTIMATOR_INPUTS; i++)
         assert_float_equal(row[i], expected[i], 1e-4);
 }
@@ -325,7 +329,7 @@ static void the_shipped_network_makes_sense(void **state)
     assert_true(strong.magnitude > weak.magnitude + 0.8f); /* a hundred times the motion */
     assert_true(weak.magnitude_sigma > 0.1f && weak.magnitude_sigma < 1.5f);
     assert_true(weak.s_minus_p_s > 0.3f && weak.s_minus_p_s < 60);
-    assert_memory_equal(&weak, &again, offsetof(struct toc_estimate, saturated)); /* nothing is left of what came before */
+    assert_memory_equal(&weak, &again, offsetof(struct toc_estimate, saturated)); /* nothing is left over */
     toc_estimator_destroy(estimator);
     toc_model_destroy(model);
 }

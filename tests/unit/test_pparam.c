@@ -232,8 +232,8 @@ static void test_saturation(void **state)
     assert_true(saturated);
 }
 
-/* Measured at 2.1 s on two records: Pleasant Hill M 4.46 at BK.BRIB (not in the fit), Zagreb M 5.4 at SL.KOGS. A check on
- * units, signs and the table as a whole: a wrong factor of ten in any measure is a whole magnitude. */
+/* Measured at 2.1 s on two records: Pleasant Hill M 4.46 at BK.BRIB (not in the fit), Zagreb M 5.4 at SL.KOGS. A check
+ * on units, signs and the table as a whole: a wrong factor of ten in any measure is a whole magnitude. */
 static void test_known_quakes(void **state)
 {
     struct toc_estimate e = estimate_of(2.1);

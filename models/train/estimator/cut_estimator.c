@@ -109,7 +109,9 @@ static void cut_record(struct cutter *c, const struct record_head *head, const f
             const float enz[TOC_COMPONENTS] = {out[TOC_E][j], out[TOC_N][j], out[TOC_Z][j]};
             struct toc_motion_step step;
 
-            if (toc_motion_push(c->motion, index + j, enz, sample_clipped(samples + i * TOC_COMPONENTS, head->clip), &step))
+            bool clipped = sample_clipped(samples + i * TOC_COMPONENTS, head->clip);
+
+            if (toc_motion_push(c->motion, index + j, enz, clipped, &step))
                 take_step(c, head, index + j, &step);
         }
     }
