@@ -199,9 +199,10 @@ static int start(struct toc_daemon *d, char *why, size_t size)
     if (err < 0)
         return err;
     toc_engine_describe(&d->engine, &d->envelope);
-    d->seen = calloc(toc_pipeline_groups(d->engine.pipeline) + 1, 1);
+    d->seen = malloc(toc_pipeline_groups(d->engine.pipeline) + 1);
     if (!d->seen)
         return -ENOMEM;
+    memset(d->seen, TOC_STATION_NO_DATA, toc_pipeline_groups(d->engine.pipeline) + 1);
     err = start_clock(d);
     if (err == 0)
         err = start_sockets(d, why, size);
