@@ -40,6 +40,7 @@
 #define WIDENINGS_MAX 1 /* a coarse level that calls back what a fine one left would do so for ever */
 #define FIRST_HALF_KM 60.0
 #define STEP_MIN_KM 0.4
+#define HOLDS_SIGMAS 3.8
 #define MEAN_TOLERANCE 0.5
 #define TYPICAL_KMS 6.0  /* P in the crust: turns a step into a time */
 #define NODES_MAX (SIDE * SIDE * DEPTHS_MAX)
@@ -444,7 +445,7 @@ static void first_box(const struct toc_locator *l, double lat, double lon, doubl
  * valley lies on its slope. */
 static void next_box(const struct toc_locator *l, const struct box *box, const struct spread *s, struct box *ret)
 {
-    double half = fmax(box->half_km / 2.5, fmin(box->half_km, 2.5 * s->horizontal_km));
+    double half = fmax(box->half_km / 2.5, fmin(box->half_km / 1.6, 2.5 * s->horizontal_km));
     double deepest = toc_travel_max_depth_km(l->travel);
     double reach = fmax(fmin(2.5 * s->depth_km, 0.5 * deepest), fmax(half, 2.0));
     double top = fmax(0.0, s->best.depth - reach), bottom = fmin(deepest, s->best.depth + reach);
@@ -459,9 +460,20 @@ static void next_box(const struct toc_locator *l, const struct box *box, const s
         ret->depths[i] = top + i * ret->depth_step_km;
 }
 
+/* The box goes on narrowing to pin the best place down; how well it is known is told by the last level that held it
+ * all. */
+static void keep_sigmas(const struct box *box, const struct spread *known, struct spread *s)
+{
+    if (box->half_km >= HOLDS_SIGMAS * s->horizontal_km) /* one that is cut off shows 1.7 to 3 */
+        return;
+    s->horizontal_km = fmax(s->horizontal_km, known->horizontal_km);
+    s->depth_km = fmax(s->depth_km, known->depth_km);
+    s->t0_s = fmax(s->t0_s, known->t0_s);
+}
+
 static bool fine_enough(const struct box *box, const struct spread *s)
 {
-    return box->step_km <= fmax(STEP_MIN_KM, 0.4 * s->horizontal_km) && box->n_depths == DEPTHS_FINE;
+    return box->step_km <= fmax(STEP_MIN_KM, 0.3 * s->horizontal_km) && box->n_depths == DEPTHS_FINE;
 }
 
 /* --- the answer ---------------------------------------------------------------------------------------------- */
@@ -646,7 +658,7 @@ void toc_locate_update(struct toc_locator *locator, struct toc_event *event, con
                        size_t n_sites, toc_ns now)
 {
     struct toc_locator *l = locator;
-    struct spread spread;
+    struct spread spread = {0}, known;
     struct box box, next;
     double lat, lon, half;
     int widened = 0;
@@ -660,7 +672,10 @@ void toc_locate_update(struct toc_locator *locator, struct toc_event *event, con
     first_box(l, lat, lon, half, &box);
     for (int level = 0;; level++) {
         search(l, &box);
+        known = spread;
         spread = measure(l, &box);
+        if (level > 0)
+            keep_sigmas(&box, &known, &spread);
         if (level >= LEVELS_MAX - 1 || fine_enough(&box, &spread))
             break;
         if (at_edge(&box, &spread)) { /* the truth lies outside: move, and at first widen; do not narrow */

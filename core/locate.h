@@ -18,7 +18,8 @@
  * tt includes the elevation of the station over the surface velocity of the table. On a level of step h the model's
  * error is widened by 0.4 h / vp, so that a coarse level cannot miss a narrow valley.
  * The answer is the mean of the last level when it lies in the valley, else its best node.
- * Standard deviations are second moments of exp(-misfit) over the last level, and never below a third of its step.
+ * Standard deviations are second moments of exp(-misfit) over the last level wide enough to hold it (3.8 sigma to
+ * either side), and never below a third of the last step. Far outside the network the priors pull the epicentre nearer.
  * Flat depth likelihoods stay broad: depth_sigma_km says so.
  */
 #ifndef TOC_CORE_LOCATE_H
