@@ -17,7 +17,7 @@ printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /
 # replay NAME DIR HOP: the daemon's pipeline as fast as one core goes
 replay() {
     printf 'metadata: {stations: %s/stations.txt}\npicker: {hop_s: %s}\n' "$2" "$3" >"$scratch/bench.yaml"
-    line=$($pin "$build/daemon/tocsin" replay -c "$scratch/bench.yaml" --out "$scratch/out" "$2" 2>&1 >/dev/null | tail -n 1)
+    line=$($pin "$build/tocsin" replay -c "$scratch/bench.yaml" --out "$scratch/out" "$2" 2>&1 >/dev/null | tail -n 1)
     times=$(printf '%s' "$line" | sed -n 's/.*(\([0-9]*\) times real time.*/\1/p')
     printf 'bench %s_hop%s %s x_real_time\n' "$1" "$3" "${times:-?}"
 }
@@ -31,5 +31,5 @@ if [ -d "$quake" ]; then
 else
     echo "skipped: the Ridgecrest hour is not on this machine (TOCSIN_DATA)"
 fi
-"$build/tests/sim/tocsin-sim" generate --seed 5 --stations 100 --duration 300 --events 3 --extent 300 "$scratch/made" >/dev/null
+"$build/tocsin-sim" generate --seed 5 --stations 100 --duration 300 --events 3 --extent 300 "$scratch/made" >/dev/null
 for hop in 0.5 0.1; do replay replay_made_100_stations_5min "$scratch/made" $hop; done

@@ -38,7 +38,7 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$build" ] || { usage >&2; exit 2; }
 build=$(cd "$build" && pwd) || exit 2
-for program in daemon/tocsind tests/sim/tocsin-sim tests/sim/tocsin-story; do
+for program in tocsind tocsin-sim tocsin-story; do
     [ -x "$build/$program" ] || { echo "demo: $build/$program is missing; ./run build makes it" >&2; exit 2; }
 done
 
@@ -71,13 +71,13 @@ fail() {
     exit 1
 }
 
-"$build/tests/sim/tocsin-sim" generate --seed "$seed" --magnitude "$magnitude" --stations "$stations" \
+"$build/tocsin-sim" generate --seed "$seed" --magnitude "$magnitude" --stations "$stations" \
     --origin $ORIGIN_S --duration 85 --extent 150 --packet 1 --delay "$scratch/quake" >"$scratch/generate.log" ||
     fail "no scenario"
-targets=$("$build/tests/sim/tocsin-story" targets "$scratch/quake") || fail "no targets"
+targets=$("$build/tocsin-story" targets "$scratch/quake") || fail "no targets"
 
 # The server takes a free port, and moves the recording so that it begins now.
-"$build/tests/sim/tocsin-sim" serve --now "$scratch/quake" >"$scratch/server.log" 2>&1 &
+"$build/tocsin-sim" serve --now "$scratch/quake" >"$scratch/server.log" 2>&1 &
 server=$!
 pids=$server
 said=
@@ -110,7 +110,7 @@ control:
   socket: $scratch/control.sock
 EOT
 unset NOTIFY_SOCKET JOURNAL_STREAM
-"$build/daemon/tocsind" -c "$scratch/tocsin.yaml" >"$scratch/tocsind.log" 2>&1 &
+"$build/tocsind" -c "$scratch/tocsin.yaml" >"$scratch/tocsind.log" 2>&1 &
 daemon=$!
 pids="$daemon $pids"
 
@@ -118,7 +118,7 @@ echo "A made-up earthquake (seed $seed): $stations stations on 150 km, packets o
 echo "SeedLink server on port $port -> tocsind -> this subscriber. Status: exercise. It takes about 70 s."
 echo "Seconds count from the origin. Only this teller knows the truth; the daemon has the stream alone."
 echo
-"$build/tests/sim/tocsin-story" tell --socket "$scratch/alerts.sock" --moved "$moved" --until $UNTIL_S \
+"$build/tocsin-story" tell --socket "$scratch/alerts.sock" --moved "$moved" --until $UNTIL_S \
     --save "$scratch/alerts.jsonl" "$scratch/quake" &
 story=$!
 pids="$story $pids"
