@@ -136,7 +136,8 @@ def sp_table(title, data, out):
                                                            np.median(seconds[ok])))
         coming = data["s_minus_p"] > t
         inside = np.mean(np.abs(error[coming]) < sigma[coming]) if coming.sum() > 2 else np.nan
-        print("| %g | %s | %.0f %% | %s | %.2f |" % (t, cells[0], 100 * inside, cells[1], target.std()))
+        said = "%.0f %%" % (100 * inside) if np.isfinite(inside) else "-"
+        print("| %g | %s | %s | %s | %.2f |" % (t, cells[0], said, cells[1], target.std()))
 
 
 def real_out(args, real, final, fold):
@@ -210,7 +211,7 @@ def show(args):
                            lambda: dataset.simulated_rows(args.tools, 3000, 12, args.work))
     real = dataset.cached(os.path.join(args.work, "real.pkl"), lambda: None)
     fold = folds_of(real, args.folds)
-    print("## Figures: field\n\n### Held out: never trained or tuned on\n")
+    print("## Figures: field\n\n### Held out: never trained on\n")
     out = real_out(args, real, final, fold)
     show_real(real, out, True)
     print("\n### Training regions, every quake judged by a network that did not see it\n")
