@@ -144,8 +144,10 @@ static int tell_from(const struct toc_story *story, const char *path, FILE *copy
     close(listener.fd);
     const bool good = toc_telling_end(telling);
     toc_telling_destroy(telling);
-    if (result < 0)
-        complain(result == -EPIPE ? "the daemon closed the stream" : "stream", result);
+    if (result == -EPIPE)
+        fputs("tocsin-story: the daemon closed the stream\n", stderr);
+    else if (result < 0)
+        complain("stream", result);
     return good && result == 0 ? 0 : 1;
 }
 

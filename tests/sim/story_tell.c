@@ -164,6 +164,11 @@ static void hear_heartbeat(struct toc_telling *telling, const json_t *message, t
         say(telling, now, STYLE_DIM, "stations", "%ld of %ld up", up, total);
 }
 
+static double off_by(toc_ns time, toc_ns truth)
+{
+    return truth == TOC_NS_NONE ? (double)NAN : toc_s_from_ns(time - truth);
+}
+
 static void hear_pick(struct toc_telling *telling, const json_t *message, toc_ns now)
 {
     const struct toc_story *story = telling->story;
@@ -176,11 +181,12 @@ static void hear_pick(struct toc_telling *telling, const json_t *message, toc_ns
         return;
     snprintf(what, sizeof what, "pick %.1s", phase);
     const toc_ns truth = s ? site->s : site->p;
-    const double off_s = truth == TOC_NS_NONE ? (double)NAN : toc_s_from_ns(time - truth);
+    const double off_s = off_by(time, truth);
     if (!(fabs(off_s) <= WRONG_PICK_S)) {
+        const bool other = fabs(off_by(time, s ? site->p : site->s)) <= WRONG_PICK_S;
         telling->wrong_picks++;
-        say(telling, now, STYLE_WRONG, what, "%-8s %4.0f km   no %s came there then", site->name, site->epicentral_km,
-            s ? "S" : "P");
+        say(telling, now, STYLE_WRONG, what, "%-8s %4.0f km   %s", site->name, site->epicentral_km,
+            other ? s ? "wrong: that was P" : "wrong: that was S" : "wrong: neither P nor S came there then");
         return;
     }
     struct pick_told *pick = &telling->picks[2 * (site - story->sites) + s];

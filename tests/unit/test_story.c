@@ -263,8 +263,12 @@ static void test_picks_are_held_against_the_true_arrivals(void **state)
 {
     const struct made *made = *state;
     const struct toc_story_site *site = &made->story.sites[3];
+    /* 's': said to be P at the time of S. */
     static const struct { char phase; double off_s; const char *says; } cases[] = {
-        {'P', 0.1, "onset +0.10 s"}, {'S', -0.25, "onset -0.25 s"}, {'P', 2.5, "no P came there then"},
+        {'P', 0.1, "onset +0.10 s"},
+        {'S', -0.25, "onset -0.25 s"},
+        {'P', 2.5, "wrong: neither"},
+        {'s', 0.1, "wrong: that was S"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct hearing hearing;
@@ -272,7 +276,7 @@ static void test_picks_are_held_against_the_true_arrivals(void **state)
         const toc_ns truth = cases[i].phase == 'P' ? site->p : site->s;
         const int length = snprintf(line, sizeof line,
             "{\"type\": \"pick\", \"sid\": \"FDSN:%s__H_H\", \"phase\": \"%c\", \"time_ns\": %lld, \"revision\": 0}",
-            site->name, cases[i].phase, (long long)(truth + toc_ns_from_s(cases[i].off_s)));
+            site->name, cases[i].phase == 'S' ? 'S' : 'P', (long long)(truth + toc_ns_from_s(cases[i].off_s)));
         start_hearing(&made->story, &hearing);
         assert_int_equal(toc_telling_message(hearing.telling, line, (size_t)length, truth + 3 * TOC_NS_PER_S), 0);
         assert_false(stop_hearing(&hearing));
@@ -288,7 +292,8 @@ static void test_rubbish_is_said_to_be_rubbish(void **state)
     struct hearing hearing;
     start_hearing(&made->story, &hearing);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
-        assert_int_equal(toc_telling_message(hearing.telling, lines[i], strlen(lines[i]), made->story.origin), -EBADMSG);
+        assert_int_equal(toc_telling_message(hearing.telling, lines[i], strlen(lines[i]), made->story.origin),
+                         -EBADMSG);
     /* An event that says nothing of itself is no alert. */
     const char empty[] = "{\"type\": \"alert\"}";
     assert_int_equal(toc_telling_message(hearing.telling, empty, sizeof empty - 1, made->story.origin), 0);
