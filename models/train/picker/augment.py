@@ -16,7 +16,7 @@ FRAMES = LENGTH // STRIDE
 UNSCORED_S = 4.0
 RECENT_S, FORGET_S = 2.0, 4.0
 BAND = butter(2, [2, 20], "bandpass", fs=RATE, output="sos")
-IGNORE = -1
+IGNORE, NOT_S, NOT_P = -1, -2, -3
 
 
 class Crop:
@@ -86,7 +86,7 @@ def add_noise(crop, other, rng):
 
 
 def low_pass(crop, rng):
-    corner = np.exp(rng.uniform(np.log(10), np.log(40)))
+    corner = np.exp(rng.uniform(np.log(6), np.log(40)))
     sos = butter(int(rng.choice([1, 2])) * 2, corner, fs=RATE, output="sos")
     zi = sosfilt_zi(sos)[:, :, None] * crop.rows[0].astype(np.float64)
     crop.rows = sosfilt(sos, crop.rows.astype(np.float64), axis=0, zi=zi)[0].astype(np.float32)
@@ -219,7 +219,7 @@ def spoil(crop, rng, mix=None):
         low_pass(crop, rng)
     if rng.random() < 0.06:
         emergent(crop, rng)
-    for chance, work in ((0.05, hum), (0.06, ring), (0.08, step), (0.12, spikes), (0.04, gain_step), (0.06, dropout),
+    for chance, work in ((0.05, hum), (0.06, ring), (0.12, step), (0.12, spikes), (0.04, gain_step), (0.06, dropout),
                          (0.10, coarse), (0.04, clip)):
         if rng.random() < chance:
             work(crop, rng)
@@ -228,20 +228,22 @@ def spoil(crop, rng, mix=None):
 
 
 def targets(p, s, unknown, warm, frames=FRAMES, unscored_s=UNSCORED_S):
-    """Per frame j, whose time is that of the last sample it sees, 5 (j + 1) - 1: class 0 noise, 1 P, 2 S, -1 not scored; ages of the last P and S."""
+    """Per frame j, whose time is that of the last sample it sees, 5 (j + 1) - 1: class 0 noise, 1 P, 2 S, -1 not scored,
+    -2 anything but S (2 to 4 s after a P), -3 anything but P (2 to 4 s after an S); ages of the last P and S."""
     now = ((np.arange(frames) + 1) * STRIDE - 1) / RATE
     kind = np.zeros(frames, np.int8)
     age = np.full((2, frames), np.nan, np.float32)
     for u, v in unknown:
         kind[(now > (u - warm) / RATE) & (now <= (v - warm) / RATE)] = IGNORE
     both = sorted([((m - warm) / RATE, 1) for m in p] + [((m - warm) / RATE, 2) for m in s])
-    for at, _ in both:
-        kind[(now > at + RECENT_S) & (now <= at + FORGET_S)] = IGNORE
+    for at, phase in both:
+        after = (now > at + RECENT_S) & (now <= at + FORGET_S)
+        kind[after & (kind != IGNORE)] = NOT_S if phase == 1 else NOT_P
     for at, phase in both:
         on = (now > at) & (now <= at + RECENT_S)
         kind[on] = phase
         age[:, on] = np.nan
         age[phase - 1, on] = now[on] - at
     kind[now <= unscored_s] = IGNORE
-    age[:, kind == IGNORE] = np.nan
+    age[:, kind < 0] = np.nan
     return kind, age

@@ -125,30 +125,34 @@ def short_long_picks(stream, on, off=1.5):
     return out
 
 
-def phasenet_picks(net, stream, threshold, confirm, hop=50, phase=0, span=None, batch=128):
-    """PhaseNet every 0.5 s on the last 30 s; a pick is emitted once seen in `confirm` windows in a row."""
+def phasenet_seen(net, stream, threshold, hop=50, phase=0, span=None, batch=64):
+    """[(end sample, P peaks)] of PhaseNet on the last 30 s every 0.5 s."""
     from teacher import peaks
-    rows = np.where(np.isnan(stream.rows), 0, stream.rows)
-    rows = rows * stream.live
+    rows = np.where(np.isnan(stream.rows), 0, stream.rows) * stream.live
     first, last = span or (3000, len(rows))
     ends = np.arange(max(first, 3000) + phase, last + 1, hop)
-    out, seen, given = [], [], []
+    out = []
     for b in range(0, len(ends), batch):
         part = ends[b:b + batch]
         x = np.stack([rows[e - 3000:e] for e in part]).astype(np.float64)
         x = (x - x.mean(1, keepdims=True)).transpose(0, 2, 1).astype(np.float32)
         with torch.no_grad():
             p = net.run(torch.from_numpy(x))[:, 1].numpy()
-        for k, e in enumerate(part):
-            found = [e - 3000 + i for i in peaks(p[k], threshold)]
-            seen.append(found)
-            seen = seen[-confirm:]
-            if len(seen) < confirm:
+        out += [(int(e), [int(e) - 3000 + i for i in peaks(p[k], threshold)]) for k, e in enumerate(part)]
+    return out
+
+
+def phasenet_picks(seen, confirm):
+    """A pick is emitted once, when `confirm` windows in a row have seen it."""
+    out, given = [], []
+    for k in range(confirm - 1, len(seen)):
+        end, found = seen[k]
+        for i in found:
+            if any(abs(i - j) < 100 for j in given):
                 continue
-            for i in found:
-                if all(any(abs(i - j) <= 50 for j in old) for old in seen[:-1]) and not any(abs(i - j) < 100 for j in given):
-                    given.append(i)
-                    out.append((e / RATE, i / RATE, 1.0))
+            if all(any(abs(i - j) <= 50 for j in old) for _, old in seen[k - confirm + 1:k]):
+                given = given[-20:] + [i]
+                out.append((end / RATE, i / RATE, 1.0))
     return out
 
 
@@ -270,6 +274,19 @@ class Held:
                 total += 1
                 named += any(abs(at - m / RATE) <= 0.5 for _, at, _ in picks)
         return named, total
+
+
+    def s_too_early(self, threshold):
+        """Of the onset pairs more than 2 s apart: how many have an S pick between P - 0.2 s and S - 0.5 s."""
+        early = total = 0
+        for k, one in enumerate(self.streams):
+            picks = self.picks(k, threshold, "S")
+            for m in one.s:
+                before = [q for q in one.p if q < m]
+                if before and m - before[-1] > 200:
+                    total += 1
+                    early += any(before[-1] / RATE - 0.2 <= at <= m / RATE - 0.5 for _, at, _ in picks)
+        return early, total
 
 
 def thresholds(noise, rates, phase="P"):

@@ -1,10 +1,9 @@
 """The runtime's front end from Python: rows and features come from its own C code, never from a second version.
 
-Features by models/cut_windows.c (TOCSIN_CUT_WINDOWS names the program; without it the usual build folders are tried),
-rows by rows.c beside this file, which is compiled when it is needed.
+Both by models/cut_windows.c; TOCSIN_CUT_WINDOWS names the program, without it the usual build folders are tried.
 """
-import atexit
 import glob
+import json
 import os
 import shutil
 import struct
@@ -16,6 +15,7 @@ import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 FEATURES = 7
+SHORTEST = 2000  # rows of a piece worth keeping
 SHORT = 8000  # rows of a block whose answer the program can hold back until it has read all of it
 
 
@@ -30,39 +30,6 @@ def program():
     raise SystemExit("cut_windows not found: build it, or name it in TOCSIN_CUT_WINDOWS")
 
 
-def build_rows(folder):
-    """Compile rows.c with the core it stands on. Needs libmseed."""
-    core = ["core/%s.c" % name for name in ("group", "station", "decode", "filter", "nstime", "ring")]
-    out = os.path.join(folder, "rows")
-    subprocess.run(["cc", "-O2", "-std=c11", "-D_GNU_SOURCE", "-I.", "models/train/picker/rows.c", *core, "-lmseed", "-lm",
-                    "-o", out], cwd=ROOT, check=True)
-    return out
-
-
-BUILT = []
-
-
-def rows_program():
-    if not BUILT:
-        folder = tempfile.mkdtemp(prefix="rows-program-")
-        atexit.register(shutil.rmtree, folder, True)
-        BUILT.append(build_rows(folder))
-    return BUILT[0]
-
-
-def placed(text):
-    """Station text with made-up places where there are none: rows need the orientation only."""
-    out = []
-    for line in text.splitlines():
-        cells = line.split("|")
-        if not line.startswith("#") and len(cells) > 7:
-            cells[4:8] = [cell.strip() or "0" for cell in cells[4:8]]
-            if cells[-1].strip() > "2200":  # "for ever", written as a year
-                cells[-1] = ""
-        out.append("|".join(cells))
-    return "\n".join(out) + "\n"
-
-
 def key_of(sid):
     """FDSN:NET_STA_LOC_B_S -> NET.STA.LOC.BS"""
     net, sta, loc, band, source = sid.split(":", 1)[1].split("_")
@@ -70,35 +37,23 @@ def key_of(sid):
 
 
 def read_set(folder):
-    """A folder of the data set: [(key, start in s, rows [n, 3] float32 at 100 Hz, live [3])], cut where the rows restart and
-    where a component comes or goes. An absent component is 0 in the rows and False in live."""
-    work = tempfile.mkdtemp(prefix="rows-")
+    """A folder of the data set: [(key, start in s, rows [n, 3] float32 at 100 Hz, live [3])], cut where a component comes or
+    goes and at gaps. An absent component is 0 in the rows and False in live."""
+    work, out = tempfile.mkdtemp(prefix="rows-"), []
     try:
-        with open(os.path.join(folder, "stations.txt")) as f:
-            stations = placed(f.read())
-        with open(os.path.join(work, "stations.txt"), "w") as f:
-            f.write(stations)
-        records = b""
-        for path in sorted(glob.glob(os.path.join(folder, "*.mseed"))):
-            with open(path, "rb") as f:
-                records += f.read()
-        blob = subprocess.run([rows_program(), os.path.join(work, "stations.txt")], input=records, stdout=subprocess.PIPE,
-                              check=True).stdout
+        subprocess.run([program(), "rows", folder, work], check=True, stderr=subprocess.DEVNULL)
+        for card in sorted(glob.glob(os.path.join(work, "*.json"))):
+            with open(card) as f:
+                meta = json.load(f)
+            rows = np.fromfile(card[:-len("json")] + "f32", "<f4").reshape(-1, 3)
+            have = np.isfinite(rows)
+            edges = np.flatnonzero((have[1:] != have[:-1]).any(1)) + 1
+            for a, b in zip([0, *edges], [*edges, len(rows)]):
+                if b - a >= SHORTEST and have[a].any():
+                    piece = np.where(have[a], rows[a:b], 0).astype(np.float32)
+                    out.append((key_of(meta["sid"]), (meta["start_index"] + int(a)) / 100.0, piece, have[a].copy()))
     finally:
         shutil.rmtree(work)
-    out, at = [], 0
-    while at < len(blob):
-        sid = blob[at:at + 48].split(b"\0")[0].decode()
-        first, n = struct.unpack("<qI", blob[at + 48:at + 60])
-        rows = np.frombuffer(blob, "<f4", 3 * n, at + 60).reshape(n, 3)
-        at += 60 + 12 * n
-        have = np.isfinite(rows)
-        edges = np.flatnonzero((have[1:] != have[:-1]).any(1)) + 1
-        for a, b in zip([0, *edges], [*edges, n]):
-            if b - a < 2000 or not have[a].any():
-                continue
-            piece = np.where(have[a], rows[a:b], 0).astype(np.float32)
-            out.append((key_of(sid), (first + a) / 100.0, piece, have[a].copy()))
     return sorted(out, key=lambda r: (r[0], r[1]))
 
 

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import net as network  # noqa: E402
 
 CLASS_WEIGHT = torch.tensor([1.0, 1.0, 0.5])
-AGE_WEIGHT = 0.05
+AGE_WEIGHT = 0.08
 
 
 def laplace(out, first, age):
@@ -35,8 +35,11 @@ def laplace(out, first, age):
 
 def losses(out, kind, age):
     """Cross-entropy of the classes, and of the ages."""
-    entropy = F.cross_entropy(out[:, :3], kind, ignore_index=-1, reduction="none", weight=CLASS_WEIGHT)
+    entropy = F.cross_entropy(out[:, :3], kind.clamp(min=-1), ignore_index=-1, reduction="none", weight=CLASS_WEIGHT)
     scored = (kind >= 0).sum().clamp(min=1)
+    share = F.softmax(out[:, :3], 1)
+    for code, phase in ((-2, 2), (-3, 1)):  # augment.NOT_S, NOT_P
+        entropy = entropy - (kind == code) * torch.log((1 - share[:, phase]).clamp(min=1e-4)) * 0.5
     return entropy.sum() / scored, laplace(out, 3, age[:, 0]) + 0.4 * laplace(out, 5, age[:, 1])
 
 
