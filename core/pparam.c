@@ -112,12 +112,12 @@ double toc_pparam_largest(double after_p_s)
  * M = k0 + k1 log10 y + k2 log10 R; y in SI, R hypocentral in km, sigma the scatter of M. Regressed on M, not on y:
  * a measurement that says little is drawn to the middle of the range and says so by its sigma.
  *
- * Fitted by models/train/estimator/classical.py, half of the weight on 24,000 simulated records (tests/sim, amplitudes
+ * Fitted by models/train/estimator/classical.py, half of the weight on 22,777 simulated records (tests/sim, amplitudes
  * brought to the level of the real ones), half on real ones, y twice above its noise and before S: for Pv and Pe 57-69
  * records of 18-19 quakes, M 1.8-5.7, R 10-205 km; for Pd 18-29 of 8-15 quakes, M 4.1-7.2, R 14-214 km; California,
  * Utah, Washington, Croatia, Alaska, Mexico. Pv and Pe stand for M 2-6, Pd for M 4.7-8, above M 6 nearly all of it
- * simulation. Pleasant Hill and the Ridgecrest M 6.4 with its aftershocks are not in the fit; models/estimator/card.md has
- * what it says of them.
+ * simulation. Pleasant Hill and the Ridgecrest M 6.4 with its aftershocks are not in the fit; its form was chosen
+ * with them in view; models/estimator/card.md has what it says of them.
  */
 struct relation {
     double k0, k1, k2, sigma;

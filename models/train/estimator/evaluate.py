@@ -171,6 +171,10 @@ def show_real(real, out, held_out):
                  dataset.part(real, mask), out[mask])
 
 
+def number(x):
+    return "%.1f" % x if np.isfinite(x) else "-"
+
+
 def large_quakes(real, out):
     print("\n| record | M | km | " + " | ".join("%g s" % t for t in SECONDS) + " |")
     print("|---|---|---|" + "---|" * len(SECONDS))
@@ -179,7 +183,7 @@ def large_quakes(real, out):
         cells = []
         for t in SECONDS:
             say = at_seconds(one, out[[i]], t)[0]
-            cells.append("%.1f ± %.1f, %.1f" % (say[0], sigma_of(say[1]), classical(one, t)[0][0]))
+            cells.append("%.1f ± %.1f, %s" % (say[0], sigma_of(say[1]), number(classical(one, t)[0][0])))
         print("| %s%s%s | %.1f | %.0f | %s |" % (real["station"][i].replace("FDSN:", ""), " (held out)" if
               real["split"][i] == "heldout" else "", " (clips)" if real["clip_suspect"][i] else "", real["magnitude"][i],
               real["km"][i], " | ".join(cells)))
