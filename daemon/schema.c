@@ -165,6 +165,19 @@ static int read_bool(const struct context *c, const struct toc_row *row, const s
     return 0;
 }
 
+/* Controls, and what YAML takes for a line break or a mark in UTF-8: C1 controls with NEL, U+2028, U+2029, U+FEFF. They
+ * would not survive being printed and read again, and have no business in a log line. */
+static bool is_control(const char *s)
+{
+    unsigned char a = (unsigned char)s[0], b = (unsigned char)s[1];
+
+    if (a < 0x20 || a == 0x7f)
+        return true;
+    if (a == 0xc2)
+        return b < 0xa0;
+    return !strncmp(s, "\xe2\x80\xa8", 3) || !strncmp(s, "\xe2\x80\xa9", 3) || !strncmp(s, "\xef\xbb\xbf", 3);
+}
+
 static int read_text(const struct context *c, const struct toc_row *row, const struct toc_node *value, void *at)
 {
     size_t len = strlen(value->text);
@@ -172,7 +185,7 @@ static int read_text(const struct context *c, const struct toc_row *row, const s
     if (len >= row->size)
         return toc_config_refuse(c->error, value->place, "%s: longer than %zu bytes", row->path, row->size - 1);
     for (const char *s = value->text; *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == 0x7f)
+        if (is_control(s))
             return toc_config_refuse(c->error, value->place, "%s: holds a control character", row->path);
     if ((row->flags & TOC_ROW_REQUIRED) && len == 0)
         return toc_config_refuse(c->error, value->place, "%s: is empty", row->path);

@@ -108,6 +108,8 @@ static const struct refusal refusals[] = {
     {"output: {picks: 'true'}\n", 1, 17, "neither true nor false"},
     {"daemon: {status: actuall}\n", 1, 18, "did you mean 'actual'?"},
     {"daemon: {name: \"a\\nb\"}\n", 1, 16, "control character"},
+    {"daemon: {name: \"a\\Nb\"}\n", 1, 16, "control character"},
+    {"daemon: {name: \"a\\Lb\"}\n", 1, 16, "control character"},
     {"picker: {dead_s: 1}\npicker: {dead_s: 2}\n", 2, 1, "was given before, at line 1"},
     {"picker:\n  dead_s: 1\n  dead_s: 2\n", 3, 3, "was given before, at line 2"},
     {"a: &x 1\n", 1, 4, "anchors"},
