@@ -247,7 +247,7 @@ class Held:
             self.raw.append(outputs(net, features, masked(one)))
 
     def picks(self, k, threshold, phase="P", hop_s=None):
-        return emit(self.raw[k], "PS".index(phase), threshold, hop_s, offset_s=0.1 * (k % 5))
+        return emit(self.raw[k], "PS".index(phase), threshold, hop_s, offset_s=0.02 * (k % 5))
 
     def recall(self, threshold, phase="P", hop_s=None):
         rows = []

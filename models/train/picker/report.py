@@ -22,6 +22,7 @@ import teacher  # noqa: E402
 CALIBRATION = ("CM.EZNC", "CM.LL8C", "UT.STN11")
 CALIBRATION_SOURCE = ("openeew_2018_9_25",)
 RATES = (12.0, 4.0, 1.5)
+HOP_S = 0.1  # the daemon's default
 S_LEVELS = (0.6, 0.75, 0.88)  # S picks are wrong near P more often than in noise, so noise does not choose these
 
 
@@ -116,7 +117,7 @@ def network_tables(net, pool, telica_z):
         t, ts = chosen[rate], chosen_s[rate]
         out["false"][rate] = {k: v.false_rate(t) + v.false_rate(ts, "S") for k, v in noise.items()}
         out["recall"][rate] = {k: ev.line(v.recall(t)) for k, v in quakes.items()}
-        out["hop"][rate] = {k: ev.line(v.recall(t, hop_s=0.5)) for k, v in quakes.items()}
+        out["hop"][rate] = {k: ev.line(v.recall(t, hop_s=HOP_S)) for k, v in quakes.items()}
         out["recall_s"][rate] = {k: ev.line(v.recall(ts, "S")) for k, v in quakes.items()
                                  if any(s.s for s in v.streams) and "DeepDen" not in k}
         out["s_early"][rate] = {k: v.s_too_early(ts) for k, v in quakes.items()}
@@ -195,7 +196,7 @@ def markdown(mine, base):
             row = mine["recall"][r][name]
             out.append("| %s | %d | %s |\n" % (label[r], row["n"], ev.text(row)))
         row = mine["hop"][RATES[1]][name]
-        out.append("| the middle one, read every 0.5 s | %d | %s |\n" % (row["n"], ev.text(row)))
+        out.append("| the middle one, read every 0.1 s | %d | %s |\n" % (row["n"], ev.text(row)))
         for who, rows in (base or {"recall": {}})["recall"].items():
             if rows.get(name):
                 out.append("| %s | %d | %s |\n" % (who, rows[name]["n"], ev.text(rows[name])))
