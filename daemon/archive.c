@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,6 @@
 #include "core/decode.h"
 
 #define TOTAL_BYTES_MAX ((size_t)4 << 30)
-#define STEP 64 /* bytes: records begin at multiples of this within an archive file */
 
 /* ---- files ---- */
 
@@ -111,7 +111,26 @@ static int keep(struct toc_archive *r, struct toc_decoder *decoder, const uint8_
     return 0;
 }
 
-/* Records back to back; where none begins, on in steps. */
+#define HEADER 48 /* bytes that every record has */
+
+/*
+ * Where to go on after a record of this length. It may have been cut short by a writer that died, with the next one
+ * inside the length it states: so that length is believed when it leads to a record (or to the end, or too near to it
+ * to tell), or when there is none inside.
+ */
+static size_t after_record(const struct toc_file *file, size_t at, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)file->bytes;
+
+    if (toc_decode_record_length(bytes + at + len, file->len - at - len) >= 0)
+        return at + len;
+    for (size_t inside = at + HEADER; inside < at + len; inside++)
+        if (toc_decode_record_length(bytes + inside, file->len - inside) > 0)
+            return inside;
+    return at + len;
+}
+
+/* Records back to back; where none begins, on byte by byte. */
 static int index_file(struct toc_archive *r, struct toc_decoder *decoder, const struct toc_file *file)
 {
     const uint8_t *bytes = (const uint8_t *)file->bytes;
@@ -124,10 +143,10 @@ static int index_file(struct toc_archive *r, struct toc_decoder *decoder, const 
 
         if (len > 0 && (size_t)len <= file->len - at) {
             err = keep(r, decoder, bytes + at, (size_t)len, &last_end);
-            at += (size_t)len;
+            at = after_record(file, at, (size_t)len);
         } else {
-            r->skipped_bytes += file->len - at < STEP ? file->len - at : STEP;
-            at += STEP;
+            r->skipped_bytes++;
+            at++;
         }
     }
     return err;

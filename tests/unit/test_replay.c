@@ -251,6 +251,35 @@ static void check_rubbish_is_stepped_over(void **state)
     unlink(in_folder("z.mseed"));
 }
 
+/* A writer that died and went on: half a record, and the next one right behind it. Of five, four must be there. */
+static void check_cut_inside(void **state)
+{
+    struct toc_archive archive;
+    char why[256];
+    int32_t samples[RATE];
+    FILE *file = fopen(in_folder("z.mseed"), "w");
+    (void)state;
+
+    for (int i = 0; i < RATE; i++)
+        samples[i] = i % 2 * 1000003; /* fills the record well past the cut */
+    put_record(file, "A", "HHZ", BASE, samples, RATE);
+    put_record(file, "A", "HHZ", BASE + 1000000000, samples, RATE);
+    fflush(file);
+    assert_int_equal(ftruncate(fileno(file), ftell(file) - 777), 0);
+    fseek(file, 0, SEEK_END);
+    for (int i = 2; i < 5; i++)
+        put_record(file, "A", "HHZ", BASE + i * INT64_C(1000000000), samples, RATE);
+    fclose(file);
+    assert_int_equal(toc_archive_load(in_folder("z.mseed"), &archive, why, sizeof(why)), 0);
+    assert_int_equal(archive.n, 5);
+    assert_int_equal(archive.undecodable, 1);
+    assert_int_equal(archive.skipped_bytes, 0);
+    for (int i = 2; i < 5; i++)
+        assert_true(archive.records[i].start == BASE + i * INT64_C(1000000000));
+    toc_archive_finish(&archive);
+    unlink(in_folder("z.mseed"));
+}
+
 static void check_order(void **state)
 {
     struct toc_archive archive;
@@ -374,6 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(check_twice_the_same), cmocka_unit_test(check_bad_folders),
         cmocka_unit_test(check_other_centuries), cmocka_unit_test(check_rubbish_is_stepped_over),
+        cmocka_unit_test(check_cut_inside),
         cmocka_unit_test(check_order),          cmocka_unit_test(check_arrivals),
         cmocka_unit_test(check_file_feed),
     };
