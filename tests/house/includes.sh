@@ -31,7 +31,9 @@ for f in daemon/*.[ch] daemon/cli/*.[ch]; do
     esac
     layer "$f" '.*' '(core|daemon)/([a-z0-9_]+/)?[a-z0-9_]+\.h'
 done
-layer models/cut_windows.c "($libc|dirent|sys/stat|unistd|fcntl)\.h" 'core/[a-z0-9_]+\.h'
+for f in models/*.c models/train/*/*.c; do
+    layer "$f" "($libc|dirent|sys/stat|unistd|fcntl)\.h" 'core/[a-z0-9_]+\.h'
+done
 
 # A stage never includes a later one.
 order='types nstime settings stats geo travel station decode slink ring filter window group nn graph tensors weights net
