@@ -42,7 +42,8 @@ void toc_alert_machine_destroy(struct toc_alert_machine *machine);
  * Look at an event: call after every change and at least five times a second while it is open.
  *
  * Rules; cancel goes before final, final before update, alert before tentative:
- *   alert      score >= alert_score, used sites >= min_sites, magnitude >= min_magnitude, age <= max_age_s
+ *   alert      score >= alert_score, used sites >= min_sites, magnitude - sure_sigmas x sigma >= min_magnitude,
+ *              age <= max_age_s
  *   tentative  score >= tentative_score and at least two sites, age <= max_age_s
  *   update     magnitude moved by update_magnitude, or epicentre by update_km, or magnitude sigma fell by a quarter, or
  *              the magnitude became known or (no longer) a lower bound; and update_every_s has passed since the last
