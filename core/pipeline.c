@@ -309,9 +309,10 @@ static void mark_due(struct toc_pipeline *p, uint32_t listener)
 
 static bool hear(struct toc_pipeline *p, uint32_t listener, const struct toc_chunk *chunk, toc_ns now)
 {
-    uint64_t before = p->stats.samples;
+    uint64_t before = p->stats.samples, future = p->stats.samples_future;
     bool stored = toc_listener_push(p->listeners[listener], chunk, now, &p->stats);
     p->heard[listener].samples += p->stats.samples - before;
+    p->stats.records_unknown += !stored && p->stats.samples_future == future;
     return stored;
 }
 
@@ -321,10 +322,12 @@ void toc_pipeline_push(struct toc_pipeline *p, const struct toc_chunk *chunk, to
     memcpy(key.sid, chunk->sid, sizeof key.sid);
     p->clock = now;
     const struct route *route = p->n_routes ? bsearch(&key, p->routes, p->n_routes, sizeof key, by_sid) : NULL;
-    if (!route || !hear(p, route->listener, chunk, now)) {
+    if (!route) {
         p->stats.records_unknown++;
         return;
     }
+    if (!hear(p, route->listener, chunk, now))
+        return;
     p->sample = toc_group_newest(toc_listener_group(p->listeners[route->listener]));
     p->arrival = now;
     mark_due(p, route->listener);

@@ -1,0 +1,417 @@
+/*
+ * The hallway as a whole, on a simulated quake: what comes out must not depend on how the samples were packed, delayed,
+ * repeated or worked on, only on the samples. The shipped picker is used; the magnitude is the classical one.
+ */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/model.h"
+#include "core/pipeline.h"
+#include "tests/sim/scenario.h"
+#include "tests/unit/model_file.h"
+
+#define SITES 10
+#define SECONDS 100
+#define PICKS_MAX 400
+#define PACKETS_MAX 60000
+#define ALERTS_MAX 64
+
+/* The recording, made once. */
+static struct {
+    struct toc_scenario *scenario;
+    struct toc_inventory inventory;
+    struct toc_travel *travel;
+    struct toc_model *picker;
+    float *samples[SITES][3];
+    size_t n;
+} bed;
+
+struct packet {
+    size_t sensor, channel, from, n;
+    toc_ns arrival;
+};
+
+struct outcome {
+    struct toc_pick_report picks[PICKS_MAX];
+    size_t n_picks;
+    struct toc_alert alerts[ALERTS_MAX];
+    size_t n_alerts;
+    struct toc_stats stats;
+};
+
+/* How a run differs from the plain one. */
+struct manner {
+    size_t packet;       /* samples a packet */
+    double jitter_s;     /* random extra delay, so that records overtake each other */
+    unsigned repeat;     /* every so many packets one comes twice; 0 never */
+    bool by_hand;        /* take, run, give, with pushes in between */
+    double reload_every_s; /* new thresholds for alerts; 0 never */
+    bool classical;
+};
+
+static void add_channel(const struct toc_scenario_site *site, const struct toc_scenario_sensor *sensor, int i)
+{
+    struct toc_channel *c = &bed.inventory.channels[bed.inventory.n++];
+    assert_int_equal(toc_sid_make(site->network, site->station, sensor->location, sensor->channels[i], c->sid), 0);
+    c->latitude_deg = site->latitude_deg;
+    c->longitude_deg = site->longitude_deg;
+    c->elevation_m = site->elevation_m;
+    c->azimuth_deg = sensor->azimuth_deg[i];
+    c->dip_deg = sensor->dip_deg[i];
+    c->scale = sensor->instrument[i].gain;
+    c->unit = TOC_UNIT_VELOCITY;
+    c->rate_hz = sensor->rate_hz;
+    c->start = c->end = TOC_NS_NONE;
+}
+
+static int by_sid(const void *a, const void *b)
+{
+    return strcmp(((const struct toc_channel *)a)->sid, ((const struct toc_channel *)b)->sid);
+}
+
+static void record_sensor(size_t s)
+{
+    const struct toc_scenario_sensor *sensor = &bed.scenario->sensors[s];
+    int32_t *counts[3];
+    for (int i = 0; i < 3; i++)
+        counts[i] = calloc(sensor->n_samples, sizeof *counts[i]);
+    assert_int_equal(toc_scenario_synthesise(bed.scenario, s, NULL, counts), 0);
+    for (int i = 0; i < 3; i++) {
+        bed.samples[s][i] = calloc(sensor->n_samples, sizeof(float));
+        for (size_t k = 0; k < sensor->n_samples; k++)
+            bed.samples[s][i][k] = (float)counts[i][k];
+        add_channel(&bed.scenario->sites[sensor->site], sensor, i);
+        free(counts[i]);
+    }
+    bed.n = sensor->n_samples;
+}
+
+static void load_picker(void)
+{
+    const char *root = getenv("TOCSIN_SOURCE");
+    char path[512], why[160];
+    size_t len = 0;
+    snprintf(path, sizeof path, "%s/models/picker/weights.safetensors", root ? root : ".");
+    uint8_t *bytes = model_file_read(path, &len);
+    assert_non_null(bytes);
+    assert_int_equal(toc_model_load(bytes, len, &bed.picker, why, sizeof why), 0);
+    free(bytes);
+}
+
+static int make_bed(void **state)
+{
+    struct toc_scenario_options options;
+    struct toc_layer layers[] = {{0, 5.5, 3.18}, {5.5, 6.3, 3.64}, {16, 6.7, 3.87}, {32, 7.8, 4.5}};
+    char why[160];
+    (void)state;
+    toc_scenario_defaults(&options);
+    options.seed = 11;
+    options.magnitude = 5.2;
+    options.n_sites = SITES;
+    options.duration_s = SECONDS;
+    options.first_origin_s = 40;
+    options.extent_km = 90;
+    assert_int_equal(toc_scenario_create(&options, &bed.scenario, why, sizeof why), 0);
+    assert_int_equal(toc_travel_create(layers, 4, 500, 100, &bed.travel), 0);
+    bed.inventory.channels = calloc(3 * SITES, sizeof *bed.inventory.channels);
+    for (size_t s = 0; s < SITES; s++)
+        record_sensor(s);
+    qsort(bed.inventory.channels, bed.inventory.n, sizeof *bed.inventory.channels, by_sid);
+    load_picker();
+    return 0;
+}
+
+static int unmake_bed(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SITES; s++)
+        for (int i = 0; i < 3; i++)
+            free(bed.samples[s][i]);
+    toc_inventory_finish(&bed.inventory);
+    toc_travel_destroy(bed.travel);
+    toc_model_destroy(bed.picker);
+    toc_scenario_destroy(bed.scenario);
+    return 0;
+}
+
+static int by_arrival(const void *a, const void *b)
+{
+    const struct packet *x = a, *y = b;
+    if (x->arrival != y->arrival)
+        return x->arrival < y->arrival ? -1 : 1;
+    if (x->sensor != y->sensor)
+        return x->sensor < y->sensor ? -1 : 1;
+    if (x->channel != y->channel)
+        return x->channel < y->channel ? -1 : 1;
+    return (x->from > y->from) - (x->from < y->from);
+}
+
+static size_t cut(const struct manner *manner, struct packet *packets)
+{
+    size_t n = 0;
+    uint64_t random = 12345;
+    for (size_t s = 0; s < SITES; s++)
+        for (size_t c = 0; c < 3; c++)
+            for (size_t from = 0; from < bed.n; from += manner->packet) {
+                size_t len = bed.n - from < manner->packet ? bed.n - from : manner->packet;
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                /* the first packet of a channel starts its ring: nothing may overtake it */
+                double delay = 0.5 + (from > 3 * 100 ? manner->jitter_s : 0) * (double)(random >> 40) / (double)(1 << 24);
+                assert_true(n < PACKETS_MAX);
+                packets[n++] = (struct packet){s, c, from, len,
+                                               toc_scenario_sample_time(bed.scenario, s, from + len) + toc_ns_from_s(delay)};
+            }
+    qsort(packets, n, sizeof *packets, by_arrival);
+    return n;
+}
+
+static void drain(struct toc_pipeline *p, struct outcome *o)
+{
+    struct toc_estimate_report estimate;
+    while (toc_pipeline_next_pick(p, &o->picks[o->n_picks]))
+        assert_true(++o->n_picks < PICKS_MAX);
+    while (toc_pipeline_next_estimate(p, &estimate)) {
+    }
+    while (toc_pipeline_next_alert(p, &o->alerts[o->n_alerts]))
+        assert_true(++o->n_alerts < ALERTS_MAX);
+}
+
+static void push(struct toc_pipeline *p, const struct packet *packet)
+{
+    const struct toc_scenario_sensor *sensor = &bed.scenario->sensors[packet->sensor];
+    const struct toc_scenario_site *site = &bed.scenario->sites[sensor->site];
+    struct toc_chunk chunk = {.start = toc_scenario_sample_time(bed.scenario, packet->sensor, packet->from),
+                              .rate_hz = sensor->rate_hz, .n = (uint32_t)packet->n, .timing_quality = -1,
+                              .samples = bed.samples[packet->sensor][packet->channel] + packet->from};
+    toc_sid_make(site->network, site->station, sensor->location, sensor->channels[packet->channel], chunk.sid);
+    toc_pipeline_push(p, &chunk, packet->arrival);
+}
+
+static struct toc_pipeline *open_pipeline(const struct manner *manner, struct toc_settings *settings)
+{
+    struct toc_settings defaults = TOC_SETTINGS_DEFAULT;
+    struct toc_pipeline *p = NULL;
+    struct toc_target target = {.name = "Harbour", .latitude_deg = 36.2, .longitude_deg = -118.1, .mmi_limit = 5};
+    char why[160] = "";
+    *settings = defaults;
+    struct toc_pipeline_parts parts = {.inventory = &bed.inventory, .travel = bed.travel, .settings = *settings,
+                                       .picker = manner->classical ? NULL : bed.picker, .targets = &target, .n_targets = 1};
+    assert_int_equal(toc_pipeline_create(&parts, &p, why, sizeof why), 0);
+    return p;
+}
+
+static void work_by_hand(struct toc_pipeline *p, const struct packet *next, toc_ns now)
+{
+    struct toc_batch *batch = toc_pipeline_take_batch(p, now);
+    if (next)
+        push(p, next); /* arrives while the batch is out */
+    if (!batch)
+        return;
+    assert_null(toc_pipeline_take_batch(p, now)); /* one at a time */
+    toc_batch_run(batch);
+    toc_pipeline_give_batch(p, batch, now);
+    toc_pipeline_work(p, now);
+}
+
+static struct outcome *run(const struct manner *manner)
+{
+    struct packet *packets = calloc(PACKETS_MAX, sizeof *packets);
+    struct outcome *o = calloc(1, sizeof *o);
+    struct toc_settings settings;
+    struct toc_pipeline *p = open_pipeline(manner, &settings);
+    size_t n = cut(manner, packets);
+    toc_ns tick = packets[0].arrival, reload = tick, end = packets[n - 1].arrival + 60 * TOC_NS_PER_S;
+    for (size_t i = 0; tick < end;) {
+        bool packet = i < n && packets[i].arrival <= tick;
+        toc_ns now = packet ? packets[i].arrival : tick;
+        if (packet) {
+            push(p, &packets[i]);
+            if (manner->repeat && i % manner->repeat == 0)
+                push(p, &packets[i]);
+            i++;
+        } else {
+            toc_pipeline_tick(p, now);
+            tick += TOC_NS_PER_S / 10;
+        }
+        if (manner->by_hand) {
+            bool more = i < n && packets[i].arrival <= tick;
+            work_by_hand(p, more ? &packets[i] : NULL, now);
+            i += more;
+        } else {
+            toc_pipeline_work(p, now);
+        }
+        if (manner->reload_every_s > 0 && now - reload > toc_ns_from_s(manner->reload_every_s)) {
+            settings.alert.update_km = settings.alert.update_km > 6 ? 5 : 7;
+            assert_int_equal(toc_pipeline_reconfigure(p, &settings, NULL, 0, NULL, 0), 0);
+            reload = now;
+        }
+        drain(p, o);
+    }
+    o->stats = *toc_pipeline_stats(p);
+    toc_pipeline_destroy(p);
+    free(packets);
+    return o;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct toc_pick_report *x = a, *y = b;
+    int sid = strcmp(x->sid, y->sid);
+    return sid ? sid : (x->pick.declared > y->pick.declared) - (x->pick.declared < y->pick.declared);
+}
+
+static void picks_are_the_same(struct outcome *a, struct outcome *b)
+{
+    assert_true(a->n_picks > SITES); /* the quake was heard */
+    assert_int_equal(a->n_picks, b->n_picks);
+    qsort(a->picks, a->n_picks, sizeof *a->picks, by_place);
+    qsort(b->picks, b->n_picks, sizeof *b->picks, by_place);
+    for (size_t i = 0; i < a->n_picks; i++) {
+        const struct toc_pick *x = &a->picks[i].pick, *y = &b->picks[i].pick;
+        assert_string_equal(a->picks[i].sid, b->picks[i].sid);
+        assert_true(x->time == y->time && x->declared == y->declared && x->phase == y->phase);
+        assert_true(x->probability == y->probability && x->sigma_s == y->sigma_s);
+    }
+    assert_int_equal(a->stats.samples, b->stats.samples);
+}
+
+static struct outcome *plain;
+
+static void a_quake_is_picked_alerted_and_ended(void **state)
+{
+    (void)state;
+    const struct toc_scenario_event *truth = &bed.scenario->events[0];
+    const struct toc_alert *alert = NULL;
+    for (size_t i = 0; i < plain->n_alerts && !alert; i++)
+        if (plain->alerts[i].type == TOC_ALERT_ALERT)
+            alert = &plain->alerts[i];
+    assert_non_null(alert);
+    assert_int_equal(plain->alerts[plain->n_alerts - 1].type, TOC_ALERT_FINAL);
+    assert_true(fabs(toc_s_from_ns(alert->origin.time - truth->origin)) < 2);
+    assert_true(fabs(alert->origin.latitude_deg - truth->latitude_deg) < 0.15);
+    assert_true(fabs(alert->magnitude - 5.2) < 1.2);
+    assert_int_equal(alert->n_targets, 1);
+    assert_true(alert->n_stations >= 4);
+    assert_int_equal(plain->stats.samples, SITES * 3 * bed.n);
+    assert_int_equal(plain->stats.events, 1);
+}
+
+static void packet_size_changes_no_pick(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {20, 137, 511};
+    for (size_t i = 0; i < 3; i++) {
+        struct outcome *o = run(&(struct manner){.packet = sizes[i]});
+        picks_are_the_same(plain, o);
+        free(o);
+    }
+}
+
+static void late_and_repeated_packets_change_no_pick(void **state)
+{
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .jitter_s = 2.4, .repeat = 7});
+    picks_are_the_same(plain, o);
+    assert_true(o->stats.samples_duplicate > 1000);
+    assert_int_equal(o->stats.gaps, 0);
+    assert_int_equal(o->stats.samples_late, 0);
+    free(o);
+}
+
+static void a_batch_that_is_out_changes_no_pick(void **state)
+{
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .by_hand = true});
+    picks_are_the_same(plain, o);
+    free(o);
+}
+
+static void reloads_lose_nothing(void **state)
+{
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .reload_every_s = 1});
+    picks_are_the_same(plain, o);
+    free(o);
+}
+
+static void without_a_network_the_classical_picker_speaks(void **state)
+{
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .classical = true});
+    bool alerted = false;
+    for (size_t i = 0; i < o->n_picks; i++)
+        assert_int_equal(o->picks[i].pick.method, TOC_METHOD_CLASSICAL);
+    for (size_t i = 0; i < o->n_alerts; i++)
+        alerted |= o->alerts[i].type == TOC_ALERT_ALERT;
+    assert_true(alerted);
+    free(o);
+}
+
+static void what_is_fixed_at_create_is_refused_later(void **state)
+{
+    (void)state;
+    struct toc_settings settings, other;
+    char why[160] = "";
+    struct toc_pipeline *p = open_pipeline(&(struct manner){.packet = 100}, &settings);
+    other = settings;
+    other.picker.hop_s = 0.5;
+    assert_int_equal(toc_pipeline_reconfigure(p, &other, NULL, 0, why, sizeof why), -EINVAL);
+    assert_non_null(strstr(why, "hop_s"));
+    other = settings;
+    other.stream.ring_s = 30;
+    assert_int_equal(toc_pipeline_reconfigure(p, &other, NULL, 0, why, sizeof why), -EINVAL);
+    assert_non_null(strstr(why, "ring_s"));
+    toc_pipeline_destroy(p);
+}
+
+static void unknown_channels_and_the_future_are_counted_not_stored(void **state)
+{
+    (void)state;
+    struct toc_settings settings;
+    struct toc_pipeline *p = open_pipeline(&(struct manner){.packet = 100}, &settings);
+    float samples[10] = {0};
+    struct toc_chunk chunk = {.sid = "FDSN:XX_NONE__H_H_Z", .start = bed.scenario->start, .rate_hz = 100, .n = 10,
+                              .samples = samples};
+    toc_pipeline_push(p, &chunk, chunk.start + TOC_NS_PER_S);
+    memcpy(chunk.sid, bed.inventory.channels[0].sid, sizeof chunk.sid);
+    toc_pipeline_push(p, &chunk, chunk.start - 10 * TOC_NS_PER_S);
+    assert_int_equal(toc_pipeline_stats(p)->records_unknown, 1);
+    assert_int_equal(toc_pipeline_stats(p)->samples_future, 10);
+    assert_int_equal(toc_pipeline_stats(p)->samples, 0);
+    toc_pipeline_destroy(p);
+}
+
+static int prepare(void **state)
+{
+    make_bed(state);
+    plain = run(&(struct manner){.packet = 100});
+    return 0;
+}
+
+static int clear(void **state)
+{
+    free(plain);
+    return unmake_bed(state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_quake_is_picked_alerted_and_ended),
+        cmocka_unit_test(packet_size_changes_no_pick),
+        cmocka_unit_test(late_and_repeated_packets_change_no_pick),
+        cmocka_unit_test(a_batch_that_is_out_changes_no_pick),
+        cmocka_unit_test(reloads_lose_nothing),
+        cmocka_unit_test(without_a_network_the_classical_picker_speaks),
+        cmocka_unit_test(what_is_fixed_at_create_is_refused_later),
+        cmocka_unit_test(unknown_channels_and_the_future_are_counted_not_stored)};
+    return cmocka_run_group_tests(tests, prepare, clear);
+}
