@@ -12,45 +12,10 @@
 #include <stdbool.h>
 
 #include "core/model.h"
+#include "tests/unit/allocations.h"
 #include "tests/unit/model_file.h"
 
 #define TOLERANCE 1e-5
-
-/* ---- allocations are counted by standing in front of the C library's ---- */
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-
-static unsigned long allocations;
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-
-#ifndef SANITIZED
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    allocations++;
-    return __libc_realloc(old, size);
-}
-#endif
 
 /* ---- help ---- */
 

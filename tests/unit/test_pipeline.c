@@ -16,6 +16,7 @@
 #include "core/model.h"
 #include "core/pipeline.h"
 #include "tests/sim/scenario.h"
+#include "tests/unit/allocations.h"
 #include "tests/unit/model_file.h"
 
 #define SITES 10
@@ -45,6 +46,7 @@ struct outcome {
     struct toc_alert alerts[ALERTS_MAX];
     size_t n_alerts;
     struct toc_stats stats;
+    unsigned long allocations; /* between create and destroy */
 };
 
 /* How a run differs from the plain one. */
@@ -228,6 +230,7 @@ static struct outcome *run(const struct manner *manner)
     struct toc_settings settings;
     struct toc_pipeline *p = open_pipeline(manner, &settings);
     size_t n = cut(manner, packets);
+    unsigned long before = allocations;
     toc_ns tick = packets[0].arrival, reload = tick, end = packets[n - 1].arrival + 60 * TOC_NS_PER_S;
     for (size_t i = 0; tick < end;) {
         bool packet = i < n && packets[i].arrival <= tick;
@@ -255,6 +258,7 @@ static struct outcome *run(const struct manner *manner)
         }
         drain(p, o);
     }
+    o->allocations = allocations - before;
     o->stats = *toc_pipeline_stats(p);
     toc_pipeline_destroy(p);
     free(packets);
@@ -355,6 +359,16 @@ static void without_a_network_the_classical_picker_speaks(void **state)
     free(o);
 }
 
+static void nothing_is_allocated_after_create(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    skip();
+#endif
+    assert_true(plain->stats.windows > 5000 && plain->n_alerts > 2); /* network, estimator, location and alert all ran */
+    assert_int_equal(plain->allocations, 0);
+}
+
 static void what_is_fixed_at_create_is_refused_later(void **state)
 {
     (void)state;
@@ -411,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_batch_that_is_out_changes_no_pick),
         cmocka_unit_test(reloads_lose_nothing),
         cmocka_unit_test(without_a_network_the_classical_picker_speaks),
+        cmocka_unit_test(nothing_is_allocated_after_create),
         cmocka_unit_test(what_is_fixed_at_create_is_refused_later),
         cmocka_unit_test(unknown_channels_and_the_future_are_counted_not_stored)};
     return cmocka_run_group_tests(tests, prepare, clear);
