@@ -114,16 +114,13 @@ static int keep(struct toc_archive *r, struct toc_decoder *decoder, const uint8_
 #define HEADER 48 /* bytes that every record has */
 
 /*
- * Where to go on after a record of this length. It may have been cut short by a writer that died, with the next one
- * inside the length it states: so that length is believed when it leads to a record (or to the end, or too near to it
- * to tell), or when there is none inside.
+ * Where to go on after a record of this length: at its end, or at a record inside it. It may have been cut short by a
+ * writer that died, or state a length that is not its own; no real one holds another.
  */
 static size_t after_record(const struct toc_file *file, size_t at, size_t len)
 {
     const uint8_t *bytes = (const uint8_t *)file->bytes;
 
-    if (toc_decode_record_length(bytes + at + len, file->len - at - len) >= 0)
-        return at + len;
     for (size_t inside = at + HEADER; inside < at + len; inside++)
         if (toc_decode_record_length(bytes + inside, file->len - inside) > 0)
             return inside;

@@ -40,6 +40,9 @@ struct toc_daemon {
     struct toc_notify notify;
     struct toc_dataclock clock;
     struct toc_decoder *decoder; /* data clock: when does a record end */
+    uint8_t held[TOC_RECORD_MAX]; /* data clock: a record far ahead waits for a second one to say so too */
+    size_t held_len;              /* 0: none */
+    toc_ns held_arrival;
     struct toc_mono started;
     bool dirty;      /* data or time came since the last batch */
     bool feeds_ended;

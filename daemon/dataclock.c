@@ -7,6 +7,7 @@
 #include "daemon/clock.h"
 
 #define JUMP (900 * TOC_NS_PER_S)
+#define FAR (10 * TOC_NS_PER_S)
 
 void toc_dataclock_init(struct toc_dataclock *clock, bool data, double patience_s)
 {
@@ -17,6 +18,16 @@ void toc_dataclock_init(struct toc_dataclock *clock, bool data, double patience_
 toc_ns toc_dataclock_now(const struct toc_dataclock *clock)
 {
     return clock->data ? clock->now : toc_clock_utc();
+}
+
+bool toc_dataclock_is_far(const struct toc_dataclock *clock, toc_ns arrival)
+{
+    return clock->now == TOC_NS_NONE || arrival - clock->now > FAR;
+}
+
+bool toc_dataclock_believes(toc_ns far, toc_ns next)
+{
+    return next >= far - FAR;
 }
 
 void toc_dataclock_expect(struct toc_dataclock *clock, toc_ns arrival, struct toc_mono mono)

@@ -26,6 +26,12 @@ void toc_dataclock_init(struct toc_dataclock *clock, bool data, double patience_
 /** Now. TOC_NS_NONE: no record came yet. */
 toc_ns toc_dataclock_now(const struct toc_dataclock *clock);
 
+/** Would this arrival start the clock, or move it by more than 10 s? One damaged record must not: see believes(). */
+bool toc_dataclock_is_far(const struct toc_dataclock *clock, toc_ns arrival);
+
+/** A far step is taken on the word of two: the record after it must not lie before it (by more than 10 s). */
+bool toc_dataclock_believes(toc_ns far, toc_ns next);
+
 /** A record is about to arrive at `arrival` of its own time. A step over 900 s is taken in one. */
 void toc_dataclock_expect(struct toc_dataclock *clock, toc_ns arrival, struct toc_mono mono);
 

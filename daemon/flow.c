@@ -5,6 +5,8 @@
  */
 #include "daemon/daemon.h"
 
+#include <string.h>
+
 #include "daemon/clock.h"
 
 #define BATCH_LATE_S 1.0
@@ -147,31 +149,10 @@ static void advance(struct toc_daemon *d, toc_ns until)
     toc_dataclock_reach(&d->clock, until);
 }
 
-void toc_daemon_pass_time(struct toc_daemon *d)
+/* TOC_NS_NONE: rubbish before anything else; the fence counts it at any time. */
+static void push_at(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns arrival)
 {
-    if (!d->clock.data)
-        tick(d);
-    else if (d->clock.now != TOC_NS_NONE)
-        advance(d, toc_dataclock_idle(&d->clock, toc_clock_mono()));
-}
-
-/* Served recordings carry no arrival: half a second after the last sample, as replay assumes. */
-static toc_ns guess_arrival(struct toc_daemon *d, const uint8_t *bytes, size_t len)
-{
-    struct toc_chunk chunk;
-
-    if (toc_decode_record(d->decoder, bytes, len, &chunk) != TOC_DECODE_OK)
-        return d->clock.now;
-    return chunk.start + toc_ns_from_s((double)chunk.n / chunk.rate_hz) + TOC_NS_PER_S / 2;
-}
-
-static void push_data_clock(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns arrival)
-{
-    if (arrival == TOC_NS_NONE)
-        arrival = guess_arrival(d, bytes, len);
-    if (arrival == TOC_NS_NONE)
-        arrival = 0; /* rubbish before anything else: the fence counts it at any time */
-    else {
+    if (arrival != TOC_NS_NONE) {
         toc_dataclock_expect(&d->clock, arrival, toc_clock_mono());
         advance(d, arrival);
     }
@@ -182,12 +163,65 @@ static void push_data_clock(struct toc_daemon *d, const uint8_t *bytes, size_t l
     toc_daemon_drain(d);
 }
 
+/* The next record has come: the one far ahead is believed, or given to the fence at the time that it is. */
+static void let_go(struct toc_daemon *d, toc_ns next)
+{
+    size_t len = d->held_len;
+
+    d->held_len = 0;
+    if (len > 0)
+        push_at(d, d->held, len, toc_dataclock_believes(d->held_arrival, next) ? d->held_arrival : d->clock.now);
+}
+
+static void hold(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns arrival)
+{
+    memcpy(d->held, bytes, len);
+    d->held_len = len;
+    d->held_arrival = arrival;
+    d->clock.moved = toc_clock_mono();
+}
+
+/* Served recordings carry no arrival: half a second after the last sample, as replay assumes. */
+static void push_served(struct toc_daemon *d, const uint8_t *bytes, size_t len)
+{
+    struct toc_chunk chunk;
+    toc_ns arrival;
+
+    if (toc_decode_record(d->decoder, bytes, len, &chunk) != TOC_DECODE_OK) {
+        push_at(d, bytes, len, d->clock.now);
+        return;
+    }
+    arrival = chunk.start + toc_ns_from_s((double)chunk.n / chunk.rate_hz) + TOC_NS_PER_S / 2;
+    let_go(d, arrival);
+    if (toc_dataclock_is_far(&d->clock, arrival) && len <= sizeof(d->held))
+        hold(d, bytes, len, arrival);
+    else
+        push_at(d, bytes, len, arrival);
+}
+
+void toc_daemon_pass_time(struct toc_daemon *d)
+{
+    struct toc_mono mono = toc_clock_mono();
+
+    if (!d->clock.data) {
+        tick(d);
+        return;
+    }
+    if (d->held_len > 0 && toc_clock_elapsed_s(d->clock.moved, mono) > d->clock.patience_s)
+        let_go(d, d->held_arrival); /* no second one comes */
+    if (d->clock.now != TOC_NS_NONE)
+        advance(d, toc_dataclock_idle(&d->clock, mono));
+}
+
 void toc_daemon_on_record(void *user, const uint8_t *bytes, size_t len, toc_ns arrival)
 {
     struct toc_daemon *d = user;
 
     if (d->clock.data) {
-        push_data_clock(d, bytes, len, arrival);
+        if (arrival == TOC_NS_NONE)
+            push_served(d, bytes, len);
+        else
+            push_at(d, bytes, len, arrival);
         return;
     }
     (void)toc_pipeline_push_record(d->engine.pipeline, bytes, len, toc_dataclock_now(&d->clock)); /* counted there */

@@ -175,7 +175,7 @@ def pick_set(messages, until):
 
 
 def check_same(v, said, messages, picks, until):
-    """The file replay lets its clock run on after the last record; the daemon was stopped there. Compared is up to it."""
+    """The file replay's clock runs on after the last record; the daemon was stopped there. Compared is up to it."""
     there, here = pick_set(picks, until), pick_set(said, until)
     v.say(here == there and here, "%d picks, %d of the file replay until %s (only here %d, only there %d)"
           % (len(here), len(there), until, len(here - there), len(there - here)))
@@ -214,7 +214,8 @@ def check_reloads(v, status, log, done):
     v.say(done >= RELOADS_MIN, "%d reloads during the stream (at least %d)" % (done, RELOADS_MIN))
     v.say(status["config_revision"] == 1 + done - refused, "revision %d after %d reloads taken"
           % (status["config_revision"], done - refused))
-    v.say(status["reloads_refused"] == refused, "%d reloads refused of %d broken" % (status["reloads_refused"], refused))
+    v.say(status["reloads_refused"] == refused, "%d reloads refused of %d broken"
+          % (status["reloads_refused"], refused))
     told = sum(BROKEN_AT in line for line in log.splitlines())
     v.say(told == refused, "%d refusals in the log name file, line and column" % told)
 
