@@ -222,6 +222,14 @@ static bool hop_fits(double hop_s)
     return frames >= 1 && frames * 5 <= HOP_ROWS_MAX && fabs(frames - round(frames)) < 1e-6;
 }
 
+/* None may come as NULL. */
+static void take_targets(struct toc_pipeline *p, const struct toc_target *targets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p->targets[i] = targets[i];
+    p->n_targets = n;
+}
+
 int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipeline **ret_pipeline, char *ret_why,
                         size_t why_size)
 {
@@ -239,8 +247,7 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
     p->next_pick_id = 1;
     p->sample = p->arrival = p->ticked = TOC_NS_NONE;
     p->batch.owner = p;
-    memcpy(p->targets, parts->targets, parts->n_targets * sizeof *p->targets);
-    p->n_targets = parts->n_targets;
+    take_targets(p, parts->targets, parts->n_targets);
     int r = build_registry(p, parts->inventory);
     if (r == 0)
         r = create_stages(p);
@@ -289,8 +296,7 @@ int toc_pipeline_reconfigure(struct toc_pipeline *p, const struct toc_settings *
     if (fabs(settings->stream.ring_s - p->settings.stream.ring_s) > 1e-9)
         return say_why(ret_why, why_size, -EINVAL, "stream.ring_s changes at a restart only");
     p->settings = *settings;
-    memcpy(p->targets, targets, n_targets * sizeof *targets);
-    p->n_targets = n_targets;
+    take_targets(p, targets, n_targets);
     for (uint32_t i = 0; i < p->n_listeners; i++)
         toc_listener_configure(p->listeners[i], settings);
     toc_associator_configure(p->associator, &settings->associator);
