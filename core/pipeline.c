@@ -47,7 +47,6 @@ struct watch {
 };
 
 struct toc_batch {
-    struct toc_pipeline *owner;
     uint32_t n;
     struct toc_listener *listeners[BATCH_MAX]; /* borrowed from the pipeline until give */
     uint32_t index[BATCH_MAX];
@@ -246,7 +245,6 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
     p->estimator = parts->estimator;
     p->next_pick_id = 1;
     p->sample = p->arrival = p->ticked = TOC_NS_NONE;
-    p->batch.owner = p;
     take_targets(p, parts->targets, parts->n_targets);
     int r = build_registry(p, parts->inventory);
     if (r == 0)

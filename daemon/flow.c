@@ -149,6 +149,16 @@ static void advance(struct toc_daemon *d, toc_ns until)
     toc_dataclock_reach(&d->clock, until);
 }
 
+/* A record that lies is counted in core; here the operator hears why, within a budget of lines. The codes of a refused record
+ * are not to be believed, so none are shown. */
+static void push_record(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns now)
+{
+    enum toc_decode_verdict verdict = toc_pipeline_push_record(d->engine.pipeline, bytes, len, now);
+
+    if (verdict != TOC_DECODE_OK && toc_log_allow(&d->record_limit, toc_clock_mono()))
+        toc_log(TOC_LOG_WARNING, "record of %zu bytes refused: %s", len, toc_decode_verdict_str(verdict));
+}
+
 /* TOC_NS_NONE: rubbish before anything else; the fence counts it at any time. */
 static void push_at(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_ns arrival)
 {
@@ -156,7 +166,7 @@ static void push_at(struct toc_daemon *d, const uint8_t *bytes, size_t len, toc_
         toc_dataclock_expect(&d->clock, arrival, toc_clock_mono());
         advance(d, arrival);
     }
-    (void)toc_pipeline_push_record(d->engine.pipeline, bytes, len, d->clock.now == TOC_NS_NONE ? 0 : d->clock.now);
+    push_record(d, bytes, len, d->clock.now == TOC_NS_NONE ? 0 : d->clock.now);
     if (d->clock.now == TOC_NS_NONE)
         return;
     toc_pipeline_work(d->engine.pipeline, d->clock.now);
@@ -224,6 +234,6 @@ void toc_daemon_on_record(void *user, const uint8_t *bytes, size_t len, toc_ns a
             push_at(d, bytes, len, arrival);
         return;
     }
-    (void)toc_pipeline_push_record(d->engine.pipeline, bytes, len, toc_dataclock_now(&d->clock)); /* counted there */
+    push_record(d, bytes, len, toc_dataclock_now(&d->clock));
     d->dirty = true;
 }
