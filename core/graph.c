@@ -93,6 +93,48 @@ uint64_t toc_graph_rows(const struct toc_layer *layer, uint64_t in_rows)
     return layer->op == TOC_OP_FLATTEN || layer->last ? 1 : in_rows;
 }
 
+/* Rows [*first, *end) of the input behind rows [*first, *end) of the layer, before they are cut to what exists. */
+static void needed_range(const struct toc_layer *layer, int64_t in_rows, int64_t *first, int64_t *end)
+{
+    if (layer->folded)
+        return;
+    if (layer->op == TOC_OP_FLATTEN || layer->last) {
+        *first = 0;
+        *end = in_rows;
+    } else if (toc_graph_is_recurrent(layer)) {
+        *first = 0;
+    } else if (is_window(layer)) {
+        *end = (*end - 1) * layer->stride - layer->pad_left + reach(layer) + 1;
+        *first = *first * layer->stride - layer->pad_left;
+    } else if (layer->op == TOC_OP_CONVTRANSPOSE1D) {
+        int64_t before = *first - ((int64_t)layer->kernel - 1); /* row t writes t * stride .. + kernel - 1 */
+
+        *first = before > 0 ? (before + layer->stride - 1) / layer->stride : 0;
+        *end = (*end - 1) / layer->stride + 1;
+    } else if (layer->op == TOC_OP_CROP) {
+        *first += layer->pad_left;
+        *end += layer->pad_left;
+    }
+}
+
+static uint32_t within(int64_t row, uint32_t rows)
+{
+    return row < 0 ? 0 : row > rows ? rows : (uint32_t)row;
+}
+
+void toc_graph_needs(const struct toc_layer *layer, uint32_t first, uint32_t count, uint32_t in_rows,
+                     uint32_t *ret_first, uint32_t *ret_count)
+{
+    int64_t from = first, end = (int64_t)first + count;
+
+    if (count > 0)
+        needed_range(layer, in_rows, &from, &end);
+    from = within(from, in_rows);
+    end = within(end, in_rows);
+    *ret_first = (uint32_t)from;
+    *ret_count = end > from ? (uint32_t)(end - from) : 0;
+}
+
 uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec *ret_specs)
 {
     uint32_t in = layer->in_channels, out = layer->channels;

@@ -115,6 +115,17 @@ uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec
 /** Rows out for rows in; 0 when there is none. */
 uint64_t toc_graph_rows(const struct toc_layer *layer, uint64_t in_rows);
 
+/**
+ * The rows of a layer's inputs that some of its rows are made of: what partial evaluation asks, from the output back to
+ * the input.
+ *
+ * @param first, count  rows of this layer, within toc_graph_rows(layer, in_rows)
+ * @param ret_first, ret_count  rows of every input, within 0..in_rows; padding is no row, so ret_count may be 0. A
+ *        layer that depends on all of a sequence names all of it; one that carries a state, all up to the last row.
+ */
+void toc_graph_needs(const struct toc_layer *layer, uint32_t first, uint32_t count, uint32_t in_rows,
+                     uint32_t *ret_first, uint32_t *ret_count);
+
 /** Multiplications (comparisons, for a pool) of a run over n input rows, elementwise work left out. */
 double toc_graph_work(const struct toc_graph *graph, uint32_t n);
 
