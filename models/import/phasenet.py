@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from sketch import Refused, Sketch
+from sketch import NORM, Arrays, Refused, Sketch
 
 STRIDE = 4
 EPS = 1e-3  # of every batch norm, in both forms
@@ -67,20 +67,9 @@ def build(part, depth, length, pads=same):
     return sketch
 
 
-class TensorFlow:
-    """The authors' checkpoint. Each array must be asked for, or it is another network."""
-
-    def __init__(self, arrays):
-        self.arrays = {name: np.asarray(value) for name, value in arrays.items()}
-        self.used = set()
-
-    def take(self, name):
-        if name not in self.arrays:
-            raise Refused("array '%s' is missing" % name)
-        self.used.add(name)
-        return self.arrays[name]
-
-    def part(self, role, level):
+def from_tensorflow(arrays, length):
+    """The authors' checkpoint."""
+    def part(role, level):
         number = level + 1
         scope, conv, norm = {
             "in": ("Input", "input_conv", "input_bn"),
@@ -89,27 +78,36 @@ class TensorFlow:
             "up": ("UpConv_%d" % level, "up_conv0_%d" % number, "up_bn0_%d" % number),
             "join": ("UpConv_%d" % level, "up_conv1_%d" % number, "up_bn1_%d" % number),
             "out": ("Output", "output_conv", None)}[role]
-        kernel = self.take("%s.%s.kernel" % (scope, conv))
-        if kernel.ndim != 4 or kernel.shape[1] != 1:
-            raise Refused("array '%s.%s.kernel': %s is not [kernel, 1, in, out]" % (scope, conv, kernel.shape))
+        kernel = arrays.take("%s.%s.kernel" % (scope, conv), 4)
         weight = kernel[:, 0].transpose(2, 1, 0)  # [out, in, kernel]; transposed ones are stored [kernel, 1, out, in]
-        bias = self.take("%s.%s.bias" % (scope, conv)) if role in ("in", "out") else None
-        if norm is None:
-            return weight, bias, None
-        keys = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
-        return weight, bias, {ours: self.take("%s.%s.%s" % (scope, norm, theirs)) for ours, theirs in keys.items()}
+        bias = arrays.take("%s.%s.bias" % (scope, conv), 1) if role in ("in", "out") else None
+        keys = zip(NORM, ("gamma", "beta", "moving_mean", "moving_variance"))
+        return weight, bias, norm and {ours: arrays.take("%s.%s.%s" % (scope, norm, theirs)) for ours, theirs in keys}
 
-    def depth(self):
-        return sum(name.endswith(".kernel") and ".down_conv1_" in name for name in self.arrays)
+    levels = sum(name.endswith(".kernel") and ".down_conv1_" in name for name in arrays.arrays)
+    sketch = build(part, levels, length)
+    arrays.finish()
+    return sketch
 
 
-def from_npz(path, length):
-    with np.load(path) as arrays:
-        source = TensorFlow(dict(arrays))
-    sketch = build(source.part, source.depth(), length)
-    surplus = sorted(set(source.arrays) - source.used)
-    if surplus:
-        raise Refused("array '%s' is not of this network" % surplus[0])
+def from_pytorch(arrays, length):
+    """SeisBench's names. Its strided convolutions are padded by fixed numbers, TensorFlow's for 3001 rows."""
+    levels = arrays.count("down_branch.%d.0.weight")
+    lefts = [3, 2, 1, 2]
+    if levels - 1 != len(lefts):
+        raise Refused("down_branch has %d levels, PhaseNet 5" % levels)
+
+    def part(role, level):
+        conv, norm = {"in": ("inc", "in_bn"), "out": ("out", None),
+                      "same": ("down_branch.%d.0" % level, "down_branch.%d.1" % level),
+                      "down": ("down_branch.%d.2" % level, "down_branch.%d.3" % level),
+                      "up": ("up_branch.%d.0" % (levels - 2 - level), "up_branch.%d.1" % (levels - 2 - level)),
+                      "join": ("up_branch.%d.2" % (levels - 2 - level), "up_branch.%d.3" % (levels - 2 - level))}[role]
+        weight, bias = arrays.linear(conv, 3)
+        return weight, bias, norm and arrays.norm(norm)
+
+    sketch = build(part, levels, length, lambda rows, kernel, stride: (lefts.pop(0), kernel // 2))
+    arrays.finish()
     return sketch
 
 
@@ -121,7 +119,8 @@ def main():
     args.add_argument("out")
     opt = args.parse_args()
     try:
-        sketch = from_npz(opt.npz, opt.length)
+        with np.load(opt.npz) as arrays:
+            sketch = from_tensorflow(Arrays(arrays), opt.length)
         print("written, checksum %s" % sketch.write(opt.out, "phasenet", opt.version))
     except (Refused, OSError) as error:
         sys.exit("phasenet: %s" % error)

@@ -28,6 +28,48 @@ def array(tensor):
     return np.asarray(tensor, np.float32)
 
 
+class Arrays:
+    """The arrays of a file by name. All of them must be asked for: what is left over is another network's."""
+
+    def __init__(self, arrays):
+        self.arrays = {name: array(value) for name, value in arrays.items()
+                       if not name.endswith("num_batches_tracked")}  # PyTorch's counter, no part of the result
+        self.used = set()
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+    def take(self, name, dims=None):
+        """dims: how many dimensions it must have."""
+        if name not in self.arrays:
+            raise Refused("array '%s' is missing" % name)
+        self.used.add(name)
+        value = self.arrays[name]
+        if dims is not None and value.ndim != dims:
+            raise Refused("array '%s': shape %s has not %d dimensions" % (name, list(value.shape), dims))
+        return value
+
+    def linear(self, name, dims):
+        """weight, and bias or None, of a convolution or dense layer."""
+        bias = self.take(name + ".bias", 1) if name + ".bias" in self else None
+        return self.take(name + ".weight", dims), bias
+
+    def norm(self, name):
+        return {key: self.take("%s.%s" % (name, key), 1) for key in NORM}
+
+    def count(self, pattern, first=0):
+        """How many of a numbered array there are."""
+        n = 0
+        while pattern % (first + n) in self:
+            n += 1
+        return n
+
+    def finish(self):
+        surplus = sorted(set(self.arrays) - self.used)
+        if surplus:
+            raise Refused("array '%s' is not of this network" % surplus[0])
+
+
 class Sketch:
     """Each method adds one layer and returns its name; `source` is the layer it reads (default: the last one)."""
 
@@ -94,6 +136,32 @@ class Sketch:
         self._expect(name, len(array(state["running_mean"])), source)
         self._hold(name, {key: state[key] for key in NORM})
         return self._add("batchnorm", name, [source], self.shape[source], {"eps": eps, "activation": activation})
+
+    def dense(self, name, weight, bias=None, activation="none", source=None):
+        """weight [channels, in]; each row by itself."""
+        source = source or self.last
+        channels, reads = array(weight).shape
+        self._expect(name, reads, source)
+        self._hold(name, {"weight": weight, "bias": bias})
+        return self._add("dense", name, [source], (self.rows(source), channels),
+                         {"channels": channels, "bias": bias is not None, "activation": activation})
+
+    def pool(self, op, name, kernel, stride, padding=(0, 0), source=None):
+        """maxpool, avgpool; an average counts the padding as zeros."""
+        source = source or self.last
+        rows = None if self.rows(source) is None else (self.rows(source) + sum(padding) - kernel) // stride + 1
+        return self._add(op, name, [source], (rows, self.channels(source)), {
+            "kernel": kernel, "stride": stride, "padding": [int(side) for side in padding] if any(padding) else "valid"})
+
+    def flatten(self, name, source=None):
+        """One row, channel by channel."""
+        source = source or self.last
+        return self._add("flatten", name, [source], (1, self.rows(source) * self.channels(source)))
+
+    def add(self, name, sources, activation="none"):
+        if len({self.shape[source] for source in sources}) != 1:
+            raise Refused("%s: shapes differ: %s" % (name, [self.shape[source] for source in sources]))
+        return self._add("add", name, list(sources), self.shape[sources[0]], {"activation": activation})
 
     def crop(self, name, left, right, source=None):
         """Nothing is added when nothing is cut."""
