@@ -122,6 +122,11 @@ void toc_estimator_start(struct toc_estimator *estimator, const struct toc_pick 
         toc_model_stream_reset(estimator->stream);
 }
 
+void toc_estimator_rename(struct toc_estimator *estimator, uint64_t pick_id)
+{
+    estimator->pick.id = pick_id;
+}
+
 static float clamp(float x, float low, float high)
 {
     return fminf(fmaxf(x, low), high); /* fmaxf takes `low` for NAN */

@@ -51,6 +51,9 @@ void toc_estimator_destroy(struct toc_estimator *estimator);
 void toc_estimator_start(struct toc_estimator *estimator, const struct toc_pick *pick,
                          const struct toc_motion_step *noise, size_t n_noise, bool gain_known);
 
+/** The followed pick has another id from now on. */
+void toc_estimator_rename(struct toc_estimator *estimator, uint64_t pick_id);
+
 /** The next step, the one that holds the onset first, none left out. @return 1 and the estimate after it, or 0 before
  * toc_estimator_start(). Unknown values are NAN, see core/types.h. */
 int toc_estimator_step(struct toc_estimator *estimator, const struct toc_motion_step *step,

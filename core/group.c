@@ -372,70 +372,102 @@ static bool may_go_on(struct toc_group *g, const enum verdict *verdicts, toc_ns 
     return true;
 }
 
-static void take(struct toc_group *g, const enum verdict *verdicts, struct toc_row *ret_row)
+/* How many rows leave alike: until a component ends, or one that is behind a hole comes back. */
+static uint32_t run_length(const struct toc_group *g, const enum verdict *verdicts, uint32_t room)
 {
-    ret_row->index = g->cursor;
-    ret_row->clipped = false;
-    ret_row->restart = g->restart;
+    uint32_t run = room;
     for (int i = 0; i < TOC_COMPONENTS; i++) {
-        struct channel *c = &g->channel[i];
-        ret_row->enz[i] = NAN;
-        if (verdicts[i] != HAS_VALUE)
-            continue;
-        ret_row->enz[i] = c->queue[c->first];
-        ret_row->clipped |= c->clipped[c->first];
-        c->first = (c->first + 1) % QUEUE;
-        c->head++;
-        c->n--;
-        c->absent = false;
+        const struct channel *c = &g->channel[i];
+        if (verdicts[i] == HAS_VALUE && c->n < run)
+            run = c->n;
+        if (verdicts[i] == MISSING && c->n > 0 && c->head - g->cursor < run)
+            run = (uint32_t)(c->head - g->cursor);
     }
-    float e = ret_row->enz[TOC_E], n = ret_row->enz[TOC_N];
-    if (!isnan(e) && !isnan(n)) {
-        ret_row->enz[TOC_E] = (float)(g->turn[0] * e + g->turn[1] * n);
-        ret_row->enz[TOC_N] = (float)(g->turn[2] * e + g->turn[3] * n);
-    }
-    g->restart = false;
-    g->cursor++;
+    return run;
 }
 
-static bool next_row(struct toc_group *g, toc_ns now, struct toc_stats *stats, bool first, struct toc_row *ret_row)
+static void take_channel(struct channel *c, uint32_t n, float *ret_values, bool *clipped)
 {
-    enum verdict verdicts[TOC_COMPONENTS];
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t at = (c->first + k) % QUEUE;
+        ret_values[k] = c->queue[at];
+        clipped[k] |= c->clipped[at];
+    }
+    c->first = (c->first + n) % QUEUE;
+    c->head += n;
+    c->n -= n;
+    c->absent = false;
+}
+
+static void turn_horizontals(const struct toc_group *g, uint32_t n, float *e, float *n_)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        float east = e[k], north = n_[k];
+        e[k] = (float)(g->turn[0] * east + g->turn[1] * north);
+        n_[k] = (float)(g->turn[2] * east + g->turn[3] * north);
+    }
+}
+
+static void take(struct toc_group *g, const enum verdict *verdicts, uint32_t n, struct toc_rows *rows)
+{
+    uint32_t at = rows->n;
+    memset(rows->clipped + at, 0, n * sizeof *rows->clipped);
+    for (int i = 0; i < TOC_COMPONENTS; i++) {
+        if (verdicts[i] == HAS_VALUE)
+            take_channel(&g->channel[i], n, rows->enz[i] + at, rows->clipped + at);
+        else
+            for (uint32_t k = 0; k < n; k++)
+                rows->enz[i][at + k] = NAN;
+    }
+    if (verdicts[TOC_E] == HAS_VALUE && verdicts[TOC_N] == HAS_VALUE)
+        turn_horizontals(g, n, rows->enz[TOC_E] + at, rows->enz[TOC_N] + at);
+    if (at == 0) {
+        rows->first = g->cursor;
+        rows->restart = g->restart;
+    }
+    g->restart = false;
+    g->cursor += n;
+    rows->n += n;
+}
+
+/* What each component says of the instant at the cursor. @return false: nothing is queued or decided there */
+static bool decide(struct toc_group *g, toc_ns now, struct toc_stats *stats, enum verdict *ret_verdicts)
+{
     bool queued = false, here = false;
     for (int i = 0; i < TOC_COMPONENTS; i++) {
         if (g->have_cursor)
             drop_before(&g->channel[i], g->cursor, stats);
-        verdicts[i] = look(&g->channel[i], g->cursor);
+        ret_verdicts[i] = look(&g->channel[i], g->cursor);
         queued |= g->channel[i].n > 0;
-        here |= g->have_cursor && verdicts[i] == HAS_VALUE;
+        here |= g->have_cursor && ret_verdicts[i] == HAS_VALUE;
     }
     if (!queued) { /* between packets: nobody is behind anybody */
         g->blocked_since = TOC_NS_NONE;
         return false;
     }
-    if (!here && (!may_go_on(g, verdicts, now) || !place_cursor(g)))
-        return false;
-    if (g->restart && !first)
+    if (here)
+        return true;
+    if (!may_go_on(g, ret_verdicts, now) || !place_cursor(g))
         return false;
     for (int i = 0; i < TOC_COMPONENTS; i++)
-        verdicts[i] = look(&g->channel[i], g->cursor);
-    if (!may_go_on(g, verdicts, now))
-        return false;
-    take(g, verdicts, ret_row);
+        ret_verdicts[i] = look(&g->channel[i], g->cursor);
     return true;
 }
 
-uint32_t toc_group_pull(struct toc_group *g, toc_ns now, uint32_t block, struct toc_row *ret_rows, uint32_t max,
-                        struct toc_stats *stats)
+bool toc_group_pull(struct toc_group *g, toc_ns now, struct toc_rows *rows, struct toc_stats *stats)
 {
-    uint32_t n = 0;
+    enum verdict verdicts[TOC_COMPONENTS];
     for (int i = 0; i < TOC_COMPONENTS; i++)
         if (g->channel[i].ring)
             drain(g, &g->channel[i], now, stats);
-    while (n < max && next_row(g, now, stats, n == 0, &ret_rows[n]))
-        if (ret_rows[n++].index % (block ? block : INT64_MAX) == block - INT64_C(1))
-            break;
-    return n;
+    while (rows->n < TOC_ROWS_MAX && decide(g, now, stats, verdicts)) {
+        if (g->restart && rows->n > 0)
+            return true;
+        if (!may_go_on(g, verdicts, now))
+            return false;
+        take(g, verdicts, run_length(g, verdicts, TOC_ROWS_MAX - rows->n), rows);
+    }
+    return false;
 }
 
 const char *toc_group_sid(const struct toc_group *g)

@@ -22,13 +22,17 @@
 #include "core/types.h"
 #include "core/window.h"
 
-/** One instant of a group. Values are in counts of the vertical (or first) channel: the other channels are brought to
- * its gain where both gains are known. */
-struct toc_row {
-    int64_t index;              /* grid index, time = index * TOC_GRID_NS */
-    float enz[TOC_COMPONENTS];  /* NAN: this component is missing now */
-    bool clipped;               /* a raw sample at or above clip_counts is in it */
-    bool restart;               /* first row, or first after a gap: every state downstream must be forgotten */
+/** Most rows of one pull: 1 s. */
+#define TOC_ROWS_MAX 100
+
+/** A run of consecutive instants of a group. Values are in counts of the vertical (or first) channel: the other channels
+ * are brought to its gain where both gains are known. */
+struct toc_rows {
+    int64_t first; /* grid index of row 0, time = index * TOC_GRID_NS */
+    uint32_t n;
+    bool restart;  /* row 0 is the first, or the first after a gap: every state downstream must be forgotten */
+    float enz[TOC_COMPONENTS][TOC_ROWS_MAX]; /* NAN: this component is missing now */
+    bool clipped[TOC_ROWS_MAX];              /* a raw sample at or above clip_counts is in it */
 };
 
 struct toc_group;
@@ -48,11 +52,14 @@ void toc_group_configure(struct toc_group *group, const struct toc_stream_settin
  * no epoch in the inventory at the chunk's time, or starts later than now + future_s: nothing was stored. */
 bool toc_group_push(struct toc_group *group, const struct toc_chunk *chunk, toc_ns now, struct toc_stats *stats);
 
-/** Rows that can be decided at `now`, oldest first, each once. Stops early before a restart row, so that a pull never
- * holds one but in front, and behind a row that ends a block of `block` grid samples (0: no blocks).
- * @return number written, 0 when none is due */
-uint32_t toc_group_pull(struct toc_group *group, toc_ns now, uint32_t block, struct toc_row *ret_rows, uint32_t max,
-                        struct toc_stats *stats);
+/**
+ * Append the rows that can be decided at `now`, oldest first, each once, until `rows` is full. A row behind a gap goes only
+ * into empty rows (n == 0), as their restart.
+ *
+ * @param rows  n is read; n 0: first and restart are written too
+ * @return true: a gap follows what is there, and the rows behind it wait for empty ones
+ */
+bool toc_group_pull(struct toc_group *group, toc_ns now, struct toc_rows *rows, struct toc_stats *stats);
 
 const char *toc_group_sid(const struct toc_group *group);
 /** Counts per SI unit of the rows; NAN unknown. */

@@ -1,8 +1,9 @@
 /*
- * See the header. The two things worth knowing: features and steps are made
- * as rows come, ahead of the network by at most one block; and an arrival
- * is followed from the step that holds its onset, which lies in the past
- * when the pick is declared, so steps are kept for half a minute.
+ * See the header. The two things worth knowing: a block may hold many hops,
+ * and everything that decides is done hop by hop, so that a block of ten
+ * says what ten blocks of one would; and an arrival is followed from the
+ * step that holds its onset, which lies in the past when the pick is declared, so
+ * steps are kept for a while.
  */
 #include "core/listen.h"
 
@@ -17,16 +18,20 @@
 #include "core/window.h"
 
 #define STRIDE 5u             /* rows per frame of the picker network */
-#define HOP_ROWS_MAX 100u
 #define OUTPUTS 7u
-#define STEPS 320u            /* 32 s of motion steps */
-#define TRACE 1024u           /* 10 s of the vertical, for polarity */
+#define TOGETHER 16u          /* listeners that go through the network at once: their blocks stay in the cache */
+#define FRAMES_MAX (TOC_ROWS_MAX / STRIDE)
+#define STEPS 128u            /* motion steps: an onset 4 s back, 5 s of noise before it, and a block that is ahead */
+#define TRACE 640u            /* rows of the vertical, for polarity: likewise, and 1.1 s before the onset */
 #define NOISE_STEPS 50u       /* 5 s before an onset */
 #define FOLLOWED 2            /* arrivals followed at once: a second quake in the coda of the first */
 #define STALE_NS (60 * TOC_NS_PER_S)
 #define LATE_NS (30 * TOC_NS_PER_S)
 #define CLIP_MEMORY (30 * TOC_MODEL_RATE_HZ) /* rows */
 #define FLAT_ROWS (5 * TOC_MODEL_RATE_HZ)
+
+/* Ids of picks that were not given back yet. */
+#define UNBORN (UINT64_C(1) << 63)
 
 struct followed {
     struct toc_estimator *estimator; /* owned */
@@ -36,11 +41,48 @@ struct followed {
     int64_t next; /* absolute step it waits for */
 };
 
+/* What the thinking needs of the settings. */
+struct rules {
+    struct toc_picker_settings picker;
+    double follow_s;
+};
+
+/* How the group stood when the block was taken. */
+struct stand {
+    double scale;
+    bool acceleration, has_vertical;
+};
+
+/* How far the thinking has come, for those who ask. */
+struct progress {
+    int64_t started;  /* grid index of the first row since a restart */
+    int64_t end_row;
+    int64_t last_clipped, last_changed;
+};
+
+/* An S that was expected while the listener was out. */
+struct expectation {
+    uint64_t pick_id; /* 0: none */
+    toc_ns s_time;
+};
+
 struct toc_listener {
+    /* the owner's */
     struct toc_group *group; /* owned */
     uint32_t group_index, site;
-    struct toc_settings settings;
-    uint32_t hop;            /* rows per block */
+    uint32_t hop;            /* rows */
+    struct rules next_rules; /* in force from the next block on */
+    struct expectation expected[FOLLOWED];
+    uint32_t n_expected;
+    struct progress seen;    /* as of the last give */
+    toc_ns picked_until, arrived;
+    bool out;
+    /* rows that were taken and not yet used: the due block, and up to a hop behind it */
+    struct toc_rows rows;
+    uint32_t block;          /* rows of the due block; 0 none */
+    struct stand stand;
+    /* of the thread that runs it */
+    struct rules rules;
     const struct toc_model *model;
     struct toc_model_stream *stream; /* owned; NULL: classical */
     struct toc_features *features;   /* owned */
@@ -48,23 +90,22 @@ struct toc_listener {
     struct toc_picker picker;
     struct toc_classic *classic;     /* owned; NULL: network */
     struct followed followed[FOLLOWED];
-    /* the block being filled, then due */
-    float block[HOP_ROWS_MAX * TOC_FEATURES];
-    float frames[HOP_ROWS_MAX / STRIDE * OUTPUTS];
-    uint32_t filled;
-    int64_t block_index;     /* grid index of its first row */
-    bool due;
+    struct progress now;
     /* history by absolute index */
     struct toc_motion_step steps[STEPS];
     int64_t first_step, end_step; /* kept: [first, end) */
     float trace[TRACE];
-    int64_t first_row, end_row;
-    int64_t last_clipped, last_changed;
+    int64_t first_row;            /* kept: [first_row, now.end_row) */
     float last_z;
-    struct toc_pick classic_picks[TOC_LISTEN_PICKS_MAX];
+};
+
+struct toc_listen_scratch {
+    struct toc_model_scratch *picker;    /* owned; NULL: classical */
+    float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
+    float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
+    float snr_db[TOGETHER][FRAMES_MAX];  /* at the end of each hop */
+    struct toc_pick classic[TOC_LISTEN_PICKS_MAX];
     uint32_t n_classic;
-    int64_t started;         /* grid index of the first row since a restart */
-    toc_ns picked_until, arrived;
 };
 
 static int create_networks(struct toc_listener *l, const struct toc_listener_parts *parts)
@@ -90,6 +131,11 @@ static int create_stages(struct toc_listener *l, const struct toc_listener_parts
     return r == 0 ? create_networks(l, parts) : r;
 }
 
+static struct rules rules_of(const struct toc_settings *settings)
+{
+    return (struct rules){.picker = settings->picker, .follow_s = settings->estimator.follow_s};
+}
+
 int toc_listener_create(const struct toc_listener_parts *parts, struct toc_listener **ret_listener)
 {
     struct toc_listener *l = calloc(1, sizeof *l);
@@ -97,10 +143,10 @@ int toc_listener_create(const struct toc_listener_parts *parts, struct toc_liste
         return -ENOMEM;
     l->group_index = parts->group;
     l->site = parts->site;
-    l->settings = *parts->settings;
+    l->rules = l->next_rules = rules_of(parts->settings);
     l->hop = (uint32_t)lround(parts->settings->picker.hop_s * TOC_MODEL_RATE_HZ / STRIDE) * STRIDE;
     l->picked_until = l->arrived = TOC_NS_NONE;
-    int r = l->hop >= STRIDE && l->hop <= HOP_ROWS_MAX ? create_stages(l, parts) : -EINVAL;
+    int r = l->hop >= STRIDE && l->hop <= TOC_ROWS_MAX ? create_stages(l, parts) : -EINVAL;
     if (r < 0) {
         toc_listener_destroy(l);
         return r;
@@ -125,7 +171,7 @@ void toc_listener_destroy(struct toc_listener *l)
 
 void toc_listener_configure(struct toc_listener *l, const struct toc_settings *settings)
 {
-    l->settings = *settings;
+    l->next_rules = rules_of(settings);
     toc_group_configure(l->group, &settings->stream);
 }
 
@@ -137,11 +183,50 @@ bool toc_listener_push(struct toc_listener *l, const struct toc_chunk *chunk, to
     return true;
 }
 
+/* Rows up to the last boundary of a hop. */
+static uint32_t whole_rows(const struct toc_listener *l)
+{
+    int64_t end = l->rows.first + l->rows.n, boundary = end - end % l->hop;
+    return boundary > l->rows.first ? (uint32_t)(boundary - l->rows.first) : 0;
+}
+
+static void drop_rows(struct toc_rows *rows, uint32_t n)
+{
+    uint32_t left = rows->n - n;
+    for (int i = 0; i < TOC_COMPONENTS; i++)
+        memmove(rows->enz[i], rows->enz[i] + n, left * sizeof *rows->enz[i]);
+    memmove(rows->clipped, rows->clipped + n, left * sizeof *rows->clipped);
+    rows->first += n;
+    rows->n = left;
+    rows->restart = false;
+}
+
+bool toc_listener_advance(struct toc_listener *l, toc_ns now, struct toc_stats *stats)
+{
+    if (l->out)
+        return false;
+    while (l->block == 0) {
+        bool gap = toc_group_pull(l->group, now, &l->rows, stats);
+        l->block = l->rows.n ? whole_rows(l) : 0;
+        if (l->block == 0 && !gap)
+            return false;
+        if (l->block == 0)
+            l->rows.n = 0; /* less than a hop before a gap: nothing will follow it */
+    }
+    l->rules = l->next_rules;
+    l->stand = (struct stand){.scale = toc_group_scale(l->group),
+                              .acceleration = toc_group_unit(l->group) == TOC_UNIT_ACCELERATION,
+                              .has_vertical = toc_group_has_vertical(l->group)};
+    return l->out = true;
+}
+
+/* ---- features and motion ----------------------------------------------------------------------------------- */
+
 /* After a gap nothing of before may reach into what comes. */
 static void restart(struct toc_listener *l, int64_t index)
 {
     toc_features_reset(l->features);
-    toc_motion_reset(l->motion, toc_group_unit(l->group) == TOC_UNIT_ACCELERATION);
+    toc_motion_reset(l->motion, l->stand.acceleration);
     if (l->stream)
         toc_model_stream_reset(l->stream);
     else
@@ -149,11 +234,10 @@ static void restart(struct toc_listener *l, int64_t index)
     toc_picker_reset(&l->picker);
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
-    l->filled = 0;
-    l->started = l->first_row = l->end_row = index;
+    l->first_row = index;
     l->first_step = l->end_step = 0;
-    l->last_changed = index;
-    l->last_clipped = index - CLIP_MEMORY;
+    l->now = (struct progress){
+        .started = index, .end_row = index, .last_changed = index, .last_clipped = index - CLIP_MEMORY};
 }
 
 static void keep_step(struct toc_listener *l, int64_t step_index, const struct toc_motion_step *step)
@@ -166,82 +250,68 @@ static void keep_step(struct toc_listener *l, int64_t step_index, const struct t
         l->first_step = l->end_step - STEPS;
 }
 
-static void keep_row(struct toc_listener *l, const struct toc_row *row)
+static void keep_row(struct toc_listener *l, int64_t index, float z, bool clipped)
 {
-    float z = row->enz[TOC_Z];
-    l->trace[row->index % TRACE] = z;
-    l->end_row = row->index + 1;
-    if (l->end_row - l->first_row > TRACE)
-        l->first_row = l->end_row - TRACE;
-    if (row->clipped)
-        l->last_clipped = row->index;
+    l->trace[index % TRACE] = z;
+    l->now.end_row = index + 1;
+    if (l->now.end_row - l->first_row > TRACE)
+        l->first_row = l->now.end_row - TRACE;
+    if (clipped)
+        l->now.last_clipped = index;
     if (!(z == l->last_z)) /* also true for NAN: a missing vertical is not a flat one */
-        l->last_changed = row->index;
+        l->now.last_changed = index;
     l->last_z = z;
 }
 
-static void feed_motion(struct toc_listener *l, const struct toc_row *row)
+static void feed_motion(struct toc_listener *l, int64_t index, const float enz[TOC_COMPONENTS], bool clipped)
 {
-    double scale = toc_group_scale(l->group);
+    double scale = l->stand.scale;
     float si[TOC_COMPONENTS];
     for (int i = 0; i < TOC_COMPONENTS; i++)
-        si[i] = isfinite(scale) ? (float)(row->enz[i] / scale) : row->enz[i];
+        si[i] = isfinite(scale) ? (float)(enz[i] / scale) : enz[i];
     struct toc_motion_step step;
-    if (toc_motion_push(l->motion, row->index, si, row->clipped, &step))
-        keep_step(l, row->index / TOC_STEP_SAMPLES, &step);
+    if (toc_motion_push(l->motion, index, si, clipped, &step))
+        keep_step(l, index / TOC_STEP_SAMPLES, &step);
 }
 
-static void feed_classic(struct toc_listener *l, const struct toc_row *row)
+/* Rows before the first hop: they warm the features and go to no network. */
+static uint32_t lead_rows(const struct toc_listener *l)
 {
-    struct toc_pick pick = {0};
-    if (l->n_classic < TOC_LISTEN_PICKS_MAX && toc_classic_push(l->classic, row->enz[TOC_Z], row->index, &pick) == 1)
-        l->classic_picks[l->n_classic++] = pick;
+    int64_t into = l->rows.first % l->hop;
+    return into == 0 ? 0 : (uint32_t)(l->hop - into);
 }
 
-/* Rows before the first block boundary warm the features and go to no network. */
-static void feed_row(struct toc_listener *l, const struct toc_row *row)
+static uint32_t network_rows(const struct toc_listener *l)
 {
-    float features[TOC_FEATURES];
-    toc_features_push(l->features, row->enz, features);
-    keep_row(l, row);
-    feed_motion(l, row);
-    if (l->classic)
-        feed_classic(l, row);
-    if (l->filled == 0 && row->index % l->hop != 0)
-        return;
-    if (l->filled == 0)
-        l->block_index = row->index;
-    memcpy(&l->block[l->filled * TOC_FEATURES], features, sizeof features);
-    l->due = ++l->filled == l->hop;
+    return l->block - lead_rows(l);
 }
 
-bool toc_listener_advance(struct toc_listener *l, toc_ns now, struct toc_stats *stats)
+/* The due block to feature rows, motion steps and history. */
+static void prepare(struct toc_listener *l, float *ret_features, float *ret_snr_db)
 {
-    struct toc_row rows[HOP_ROWS_MAX];
-    while (!l->due) { /* a pull ends with a block, so nothing is fed past a due one */
-        uint32_t n = toc_group_pull(l->group, now, l->hop, rows, l->hop, stats);
-        if (n == 0)
-            return false;
-        if (rows[0].restart)
-            restart(l, rows[0].index);
-        for (uint32_t i = 0; i < n; i++)
-            feed_row(l, &rows[i]);
+    uint32_t lead = lead_rows(l);
+    if (l->rows.restart)
+        restart(l, l->rows.first);
+    for (uint32_t i = 0; i < l->block; i++) {
+        float row[TOC_FEATURES], enz[TOC_COMPONENTS];
+        for (int c = 0; c < TOC_COMPONENTS; c++)
+            enz[c] = l->rows.enz[c][i];
+        toc_features_push(l->features, enz, i < lead ? row : ret_features + (i - lead) * TOC_FEATURES);
+        keep_row(l, l->rows.first + i, enz[TOC_Z], l->rows.clipped[i]);
+        feed_motion(l, l->rows.first + i, enz, l->rows.clipped[i]);
+        if (i >= lead && (i - lead) % l->hop == l->hop - 1)
+            ret_snr_db[(i - lead) / l->hop] = toc_features_snr_db(l->features);
     }
-    return true;
 }
 
-void toc_listener_run(struct toc_listener *l, struct toc_model_scratch *scratch)
-{
-    if (l->stream)
-        toc_model_push(l->model, l->stream, scratch, l->block, l->hop, l->frames);
-}
+/* ---- picks and estimates ----------------------------------------------------------------------------------- */
 
 /* First motion: the sign of the first sample within 0.3 s after the onset that leaves four times the scatter of the
  * second before it. A crude rule, so anything doubtful stays unclear. */
-static int8_t polarity(const struct toc_listener *l, toc_ns onset)
+static int8_t polarity(const struct toc_listener *l, toc_ns onset, int64_t end_row)
 {
     int64_t at = onset / TOC_GRID_NS;
-    if (at - 110 < l->first_row || at + 30 > l->end_row)
+    if (at - 110 < l->first_row || at + 30 > end_row)
         return 0;
     double sum = 0, square = 0;
     for (int64_t i = at - 110; i < at - 10; i++) {
@@ -281,7 +351,7 @@ static void follow(struct toc_listener *l, const struct toc_pick *pick)
     for (int64_t i = from < l->first_step ? l->first_step : from; i < onset; i++)
         noise[n++] = l->steps[i % STEPS];
     struct followed *f = free_slot(l);
-    toc_estimator_start(f->estimator, pick, noise, n, isfinite(toc_group_scale(l->group)));
+    toc_estimator_start(f->estimator, pick, noise, n, isfinite(l->stand.scale));
     f->active = true;
     f->onset = pick->time;
     f->pick_id = pick->id;
@@ -299,74 +369,193 @@ static void note_s(struct toc_listener *l, toc_ns time)
         toc_estimator_note_s(best->estimator, time);
 }
 
-static void step_followed(struct toc_listener *l, struct followed *f, struct toc_listener_result *result)
+static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_step,
+                          struct toc_listener_result *result)
 {
     if (f->next < l->first_step) /* cannot be: steps outlive the delay of any pick */
         f->active = false;
-    while (f->active && f->next < l->end_step) {
+    while (f->active && f->next < end_step) {
         struct toc_estimate estimate;
         if (toc_estimator_step(f->estimator, &l->steps[f->next++ % STEPS], &estimate) == 1) {
             bool room = result->n_estimates < TOC_LISTEN_ESTIMATES_MAX;
             result->estimates[room ? result->n_estimates++ : result->n_estimates - 1] = estimate;
-            f->active = (double)estimate.after_p_s < l->settings.estimator.follow_s;
+            f->active = (double)estimate.after_p_s < l->rules.follow_s;
         }
     }
-}
-
-static uint32_t collect(struct toc_listener *l, struct toc_pick *ret_picks)
-{
-    if (l->stream)
-        return (uint32_t)toc_picker_extract(&l->picker, &l->settings.picker, l->frames, l->hop / STRIDE,
-                                            l->block_index / STRIDE, ret_picks, TOC_LISTEN_PICKS_MAX);
-    uint32_t n = l->n_classic;
-    memcpy(ret_picks, l->classic_picks, n * sizeof *ret_picks);
-    l->n_classic = 0;
-    return n;
 }
 
 /* Said only when it can be used: settled filters, and a vertical to hear it with. */
 static bool may_pick(const struct toc_listener *l, const struct toc_pick *pick)
 {
-    toc_ns settled = l->started * TOC_GRID_NS + toc_ns_from_s(l->settings.picker.warmup_s);
-    return pick->time >= settled && toc_group_has_vertical(l->group);
+    toc_ns settled = l->now.started * TOC_GRID_NS + toc_ns_from_s(l->rules.picker.warmup_s);
+    return pick->time >= settled && l->stand.has_vertical;
 }
 
-static void complete(struct toc_listener *l, struct toc_pick *pick, uint64_t id)
+static void take_pick(struct toc_listener *l, struct toc_pick *pick, float snr_db, int64_t end_row,
+                      struct toc_listener_result *result)
 {
-    pick->id = id;
+    if (!may_pick(l, pick) || result->n_picks == TOC_LISTEN_PICKS_MAX)
+        return;
+    pick->id = UNBORN + result->n_picks;
     pick->group = l->group_index;
     pick->site = l->site;
-    pick->snr_db = toc_features_snr_db(l->features);
-    pick->polarity = pick->phase == TOC_PHASE_P ? polarity(l, pick->time) : 0;
+    pick->snr_db = snr_db;
+    pick->polarity = pick->phase == TOC_PHASE_P ? polarity(l, pick->time, end_row) : 0;
+    result->picks[result->n_picks++] = *pick;
+    if (pick->phase == TOC_PHASE_P)
+        follow(l, pick);
+    else
+        note_s(l, pick->time);
 }
 
-void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct toc_listener_result *ret_result)
+/* Picks of one hop by the classical picker. */
+static uint32_t pick_classic(struct toc_listener *l, uint32_t from, struct toc_pick *ret_picks)
+{
+    uint32_t n = 0;
+    for (uint32_t i = from; i < from + l->hop; i++) {
+        struct toc_pick pick = {0};
+        if (toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick) == 1 &&
+            n < TOC_LISTEN_PICKS_MAX)
+            ret_picks[n++] = pick;
+    }
+    return n;
+}
+
+/* Picks of one hop, then the steps that are complete at its end. */
+static void conclude_hop(struct toc_listener *l, uint32_t from, const float *frames, float snr_db,
+                         struct toc_listener_result *result)
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
-    uint32_t n = collect(l, picks);
-    ret_result->n_picks = ret_result->n_estimates = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (!may_pick(l, &picks[i]))
-            continue;
-        complete(l, &picks[i], (*next_pick_id)++);
-        ret_result->picks[ret_result->n_picks++] = picks[i];
-        if (picks[i].phase == TOC_PHASE_P)
-            follow(l, &picks[i]);
-        else
-            note_s(l, picks[i].time);
-    }
+    int64_t first = l->rows.first + from, end = first + l->hop;
+    uint32_t n = l->classic ? pick_classic(l, from, picks)
+                            : (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE,
+                                                           first / STRIDE, picks, TOC_LISTEN_PICKS_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        take_pick(l, &picks[i], snr_db, end, result);
     for (int i = 0; i < FOLLOWED; i++)
-        step_followed(l, &l->followed[i], ret_result);
-    l->picked_until = (l->block_index + l->hop) * TOC_GRID_NS;
-    l->filled = 0;
-    l->due = false;
+        step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, result);
+    result->n_hops++;
 }
 
-void toc_listener_expect_s(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+static void conclude(struct toc_listener *l, const float *frames, const float *snr_db, struct toc_listener_result *result)
+{
+    uint32_t lead = lead_rows(l);
+    result->n_hops = result->n_picks = result->n_estimates = 0;
+    for (uint32_t i = 0; l->classic && i < lead; i++) { /* warms it */
+        struct toc_pick pick;
+        (void)toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick);
+    }
+    for (uint32_t from = lead, hop = 0; from < l->block; from += l->hop, hop++)
+        conclude_hop(l, from, frames + (from - lead) / STRIDE * OUTPUTS, snr_db[hop], result);
+}
+
+/* ---- run --------------------------------------------------------------------------------------------------- */
+
+int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *estimator,
+                              struct toc_listen_scratch **ret_scratch)
+{
+    struct toc_listen_scratch *s = calloc(1, sizeof *s);
+    int r = 0;
+    (void)estimator;
+    if (!s)
+        return -ENOMEM;
+    if (picker)
+        r = toc_model_scratch_create(picker, TOC_ROWS_MAX, &s->picker);
+    if (r < 0) {
+        toc_listen_scratch_destroy(s);
+        return r;
+    }
+    *ret_scratch = s;
+    return 0;
+}
+
+void toc_listen_scratch_destroy(struct toc_listen_scratch *s)
+{
+    if (!s)
+        return;
+    toc_model_scratch_destroy(s->picker);
+    free(s);
+}
+
+static void run_together(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
+                         struct toc_listener_result *ret_results)
+{
+    for (uint32_t i = 0; i < n; i++)
+        prepare(listeners[i], s->features + i * TOC_ROWS_MAX * TOC_FEATURES, s->snr_db[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        struct toc_listener *l = listeners[i];
+        const float *features = s->features + i * TOC_ROWS_MAX * TOC_FEATURES;
+        float *frames = s->frames + i * FRAMES_MAX * OUTPUTS;
+        for (uint32_t at = 0; l->stream && at < network_rows(l); at += l->hop)
+            toc_model_push(l->model, l->stream, s->picker, features + at * TOC_FEATURES, l->hop,
+                           frames + at / STRIDE * OUTPUTS);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        conclude(listeners[i], s->frames + i * FRAMES_MAX * OUTPUTS, s->snr_db[i], &ret_results[i]);
+}
+
+void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,
+                       struct toc_listener_result *ret_results)
+{
+    for (uint32_t i = 0; i < n; i += TOGETHER)
+        run_together(listeners + i, n - i < TOGETHER ? n - i : TOGETHER, scratch, ret_results + i);
+}
+
+/* ---- back with its owner ----------------------------------------------------------------------------------- */
+
+static void apply_expectation(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
 {
     for (int i = 0; i < FOLLOWED; i++)
         if (l->followed[i].active && l->followed[i].pick_id == pick_id)
             toc_estimator_expect_s(l->followed[i].estimator, s_time);
+}
+
+static void give_id(struct toc_listener *l, struct toc_listener_result *result, struct toc_pick *pick, uint64_t id)
+{
+    for (int i = 0; i < FOLLOWED; i++)
+        if (l->followed[i].pick_id == pick->id) {
+            l->followed[i].pick_id = id;
+            toc_estimator_rename(l->followed[i].estimator, id);
+        }
+    for (uint32_t i = 0; i < result->n_estimates; i++)
+        if (result->estimates[i].pick_id == pick->id)
+            result->estimates[i].pick_id = id;
+    pick->id = id;
+}
+
+void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct toc_listener_result *result)
+{
+    for (uint32_t i = 0; i < result->n_picks; i++)
+        give_id(l, result, &result->picks[i], (*next_pick_id)++);
+    if (result->n_hops > 0)
+        l->picked_until = (l->rows.first + l->block) * TOC_GRID_NS;
+    drop_rows(&l->rows, l->block);
+    l->block = 0;
+    l->seen = l->now;
+    l->out = false;
+    for (uint32_t i = 0; i < l->n_expected; i++)
+        apply_expectation(l, l->expected[i].pick_id, l->expected[i].s_time);
+    l->n_expected = 0;
+}
+
+/* The newest word on a pick replaces the one before. More picks than slots: the rest is not followed any more. */
+static void expect_later(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+{
+    uint32_t i = 0;
+    while (i < l->n_expected && l->expected[i].pick_id != pick_id)
+        i++;
+    if (i == FOLLOWED)
+        return;
+    l->expected[i] = (struct expectation){.pick_id = pick_id, .s_time = s_time};
+    l->n_expected += i == l->n_expected;
+}
+
+void toc_listener_expect_s(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+{
+    if (l->out)
+        expect_later(l, pick_id, s_time);
+    else
+        apply_expectation(l, pick_id, s_time);
 }
 
 enum toc_station_status toc_listener_status(const struct toc_listener *l, toc_ns now)
@@ -385,11 +574,12 @@ enum toc_station_status toc_listener_status(const struct toc_listener *l, toc_ns
         return TOC_STATION_LATE;
     if (!toc_group_has_vertical(l->group))
         return TOC_STATION_NO_VERTICAL;
-    if (l->end_row - l->started < (int64_t)(l->settings.picker.warmup_s * TOC_MODEL_RATE_HZ))
+    const struct progress *p = &l->seen;
+    if (p->end_row - p->started < (int64_t)(l->next_rules.picker.warmup_s * TOC_MODEL_RATE_HZ))
         return TOC_STATION_WARMING;
-    if (l->end_row - l->last_changed > FLAT_ROWS)
+    if (p->end_row - p->last_changed > FLAT_ROWS)
         return TOC_STATION_FLAT;
-    return l->end_row - l->last_clipped < CLIP_MEMORY ? TOC_STATION_CLIPPED : TOC_STATION_OK;
+    return p->end_row - p->last_clipped < CLIP_MEMORY ? TOC_STATION_CLIPPED : TOC_STATION_OK;
 }
 
 const struct toc_group *toc_listener_group(const struct toc_listener *l)

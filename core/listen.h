@@ -1,11 +1,15 @@
 /*
  * One station group listening: its rows become feature blocks for the
- * picker network and motion steps for the estimator; frames that come back
- * become picks; each P is followed for a while. Knows nothing of other
- * groups. Blocks are cut by data time on an absolute grid, so what the
- * network sees does not depend on packets.
+ * picker network and motion steps for the estimator; frames become picks;
+ * each P is followed for a while. Knows nothing of other groups. Blocks are
+ * whole hops, cut by data time on an absolute grid, so what is said does not
+ * depend on packets.
  *
- *   push -> advance (true: a block is due) -> block_run (any thread) -> give -> picks, estimates
+ *   owner's thread   push -> advance (true: a block is due)          -> give -> picks, estimates
+ *   any thread                                toc_listeners_run
+ *
+ * From a true advance to give the listener is out: its owner may push, expect S, configure and ask for its status;
+ * all that thinks belongs to the thread that runs it. What was expected or configured meanwhile holds from give on.
  */
 #ifndef TOC_CORE_LISTEN_H
 #define TOC_CORE_LISTEN_H
@@ -20,7 +24,7 @@
 
 struct toc_listener;
 
-/** Most picks of one block, and estimates of one block (two followed arrivals, steps of 0.1 s in a hop of 1 s). */
+/** Most picks of one block, and estimates of one block (two followed arrivals, steps of 0.1 s in 1 s). */
 #define TOC_LISTEN_PICKS_MAX 8
 #define TOC_LISTEN_ESTIMATES_MAX 24
 
@@ -37,32 +41,46 @@ struct toc_listener_parts {
 /** @return 0, -ENOENT (no channels), -EINVAL (a model of another shape), -ENOMEM. Nothing is allocated after. */
 int toc_listener_create(const struct toc_listener_parts *parts, struct toc_listener **ret_listener);
 void toc_listener_destroy(struct toc_listener *listener);
+/** New thresholds; hop_s and ring_s stay. */
 void toc_listener_configure(struct toc_listener *listener, const struct toc_settings *settings);
 
 /** @return false: nothing stored, the channel has no metadata at that time or the start lies in the future */
 bool toc_listener_push(struct toc_listener *listener, const struct toc_chunk *chunk, toc_ns now,
                        struct toc_stats *stats);
 
-/** Turn rows into features and steps until a block is full. @return true: a block is due, and the listener stands still
- * until it was given back */
+/** Take the rows that are decided at `now`, up to 1 s of them. @return true: at least one hop is full, and the listener is
+ * out until it was given back; false: none is, or it is out already */
 bool toc_listener_advance(struct toc_listener *listener, toc_ns now, struct toc_stats *stats);
-
-/** Run the network on the due block. Pure: touches only this listener's block and stream, and the scratch. */
-void toc_listener_run(struct toc_listener *listener, struct toc_model_scratch *scratch);
 
 /** What a block said. */
 struct toc_listener_result {
+    uint32_t n_hops; /* that went through the picker; 0: rows before the first whole hop after a restart */
     uint32_t n_picks, n_estimates;
-    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
+    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];             /* ids are given by toc_listener_give() */
     struct toc_estimate estimates[TOC_LISTEN_ESTIMATES_MAX]; /* each step of each followed arrival */
 };
 
+/** Work space of one thread. */
+struct toc_listen_scratch;
+
+/** @param picker, estimator  those of the listeners, borrowed until destroy; may be NULL as there.
+ * @return 0, -EINVAL, -ENOMEM */
+int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *estimator,
+                              struct toc_listen_scratch **ret_scratch);
+void toc_listen_scratch_destroy(struct toc_listen_scratch *scratch);
+
+/** All the thinking about the due blocks of n listeners: features, motion, network, picks, estimates. Pure: touches
+ * only the listeners (each at most once in the list), the scratch and ret_results [n]. Allocates nothing. */
+void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,
+                       struct toc_listener_result *ret_results);
+
 /**
- * Take the frames of the due block.
+ * Take the listener back.
  *
  * @param next_pick_id counter of the pipeline, raised for each pick
+ * @param result       of its block; picks and estimates get their ids here
  */
-void toc_listener_give(struct toc_listener *listener, uint64_t *next_pick_id, struct toc_listener_result *ret_result);
+void toc_listener_give(struct toc_listener *listener, uint64_t *next_pick_id, struct toc_listener_result *result);
 
 /** The origin this P belongs to puts S at this time: P measurements end there. Unknown or ended picks are ignored. */
 void toc_listener_expect_s(struct toc_listener *listener, uint64_t pick_id, toc_ns s_time);

@@ -50,7 +50,8 @@ struct toc_batch {
     uint32_t n;
     struct toc_listener *listeners[BATCH_MAX]; /* borrowed from the pipeline until give */
     uint32_t index[BATCH_MAX];
-    struct toc_model_scratch *scratch;         /* owned by the pipeline; NULL: classical */
+    struct toc_listen_scratch *scratch;        /* owned by the pipeline */
+    struct toc_listener_result results[BATCH_MAX];
 };
 
 struct toc_pipeline {
@@ -191,10 +192,9 @@ static int build_registry(struct toc_pipeline *p, const struct toc_inventory *in
 
 static int create_stages(struct toc_pipeline *p)
 {
-    uint32_t hop = (uint32_t)lround(p->settings.picker.hop_s * TOC_MODEL_RATE_HZ);
     int r = toc_decoder_create(&p->decoder);
-    if (r == 0 && p->picker)
-        r = toc_model_scratch_create(p->picker, hop, &p->batch.scratch);
+    if (r == 0)
+        r = toc_listen_scratch_create(p->picker, p->estimator, &p->batch.scratch);
     if (r == 0)
         r = toc_associator_create(p->travel, p->n_sites ? p->n_sites : 1, &p->associator);
     if (r == 0)
@@ -268,7 +268,7 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     toc_alert_machine_destroy(p->machine);
     toc_locator_destroy(p->locator);
     toc_associator_destroy(p->associator);
-    toc_model_scratch_destroy(p->batch.scratch);
+    toc_listen_scratch_destroy(p->batch.scratch);
     toc_decoder_destroy(p->decoder);
     free(p->listeners);
     free(p->site_of);
@@ -376,8 +376,7 @@ struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *p, toc_ns now)
 
 void toc_batch_run(struct toc_batch *b)
 {
-    for (uint32_t i = 0; i < b->n; i++)
-        toc_listener_run(b->listeners[i], b->scratch);
+    toc_listeners_run(b->listeners, b->n, b->scratch, b->results);
 }
 
 static void queue_pick(struct toc_pipeline *p, const struct toc_pick *pick)
@@ -590,22 +589,22 @@ static void update_events(struct toc_pipeline *p, toc_ns now)
 
 void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns now)
 {
-    struct toc_listener_result result;
     for (uint32_t i = 0; i < b->n; i++) {
-        toc_listener_give(b->listeners[i], &p->next_pick_id, &result);
+        struct toc_listener_result *result = &b->results[i];
+        toc_listener_give(b->listeners[i], &p->next_pick_id, result);
         refresh_site(p, b->index[i], now);
-        p->stats.windows++;
-        for (uint32_t k = 0; k < result.n_picks; k++) {
+        p->stats.windows += result->n_hops;
+        for (uint32_t k = 0; k < result->n_picks; k++) {
             p->heard[b->index[i]].picks++;
-            p->stats.picks_p += result.picks[k].phase == TOC_PHASE_P;
-            p->stats.picks_s += result.picks[k].phase == TOC_PHASE_S;
-            queue_pick(p, &result.picks[k]);
-            associate(p, &result.picks[k], now);
+            p->stats.picks_p += result->picks[k].phase == TOC_PHASE_P;
+            p->stats.picks_s += result->picks[k].phase == TOC_PHASE_S;
+            queue_pick(p, &result->picks[k]);
+            associate(p, &result->picks[k], now);
         }
-        for (uint32_t k = 0; k < result.n_estimates; k++) {
-            p->estimates[result.estimates[k].pick_id % ESTIMATES_KEPT] = result.estimates[k];
+        for (uint32_t k = 0; k < result->n_estimates; k++) {
+            p->estimates[result->estimates[k].pick_id % ESTIMATES_KEPT] = result->estimates[k];
             p->stats.estimates++;
-            queue_estimate(p, &result.estimates[k]);
+            queue_estimate(p, &result->estimates[k]);
         }
         mark_due(p, b->index[i]);
     }

@@ -182,7 +182,6 @@ static int features_mode(void)
  */
 #define FILE_BYTES_MAX (1L << 30)
 #define LATENCY_NS (TOC_NS_PER_S / 2)
-#define PULL_ROWS 1024u
 #define PART_AFTER_ROWS (3600 * TOC_MODEL_RATE_HZ) /* a longer gap begins a new file */
 #define PATH_SIZE 1024
 
@@ -437,45 +436,48 @@ static int part_begin(const struct tracks *tracks, struct track *track, int64_t 
     return 0;
 }
 
-static int write_row(const struct tracks *tracks, struct track *track, const struct toc_row *row)
+static int write_row(const struct tracks *tracks, struct track *track, const struct toc_rows *rows, uint32_t i)
 {
     static const float missing[TOC_COMPONENTS] = {NAN, NAN, NAN};
+    const float row[TOC_COMPONENTS] = {rows->enz[TOC_E][i], rows->enz[TOC_N][i], rows->enz[TOC_Z][i]};
+    const int64_t index = rows->first + i;
     int rc = 0;
 
-    if (track->samples && row->index - track->next > PART_AFTER_ROWS)
+    if (track->samples && index - track->next > PART_AFTER_ROWS)
         rc = part_close(tracks, track);
     if (rc == 0 && !track->samples)
-        rc = part_begin(tracks, track, row->index);
+        rc = part_begin(tracks, track, index);
     if (rc < 0)
         return rc;
-    for (; track->next < row->index; track->next++) {
+    for (; track->next < index; track->next++) {
         fwrite(missing, sizeof(missing), 1, track->samples);
         fputc(0, track->clips);
     }
-    fwrite(row->enz, sizeof(row->enz), 1, track->samples);
-    fputc(row->clipped, track->clips);
+    fwrite(row, sizeof(row), 1, track->samples);
+    fputc(rows->clipped[i], track->clips);
     track->next++;
-    track->clipped += row->clipped;
-    track->restarts += row->restart;
+    track->clipped += rows->clipped[i];
+    track->restarts += i == 0 && rows->restart;
     return ferror(track->samples) || ferror(track->clips) ? fail("cannot be written", tracks->out) : 0;
 }
 
 /* @return number of rows written, or a negative error */
 static long drain(struct tracks *tracks, struct track *track, toc_ns now)
 {
-    static struct toc_row rows[PULL_ROWS];
+    struct toc_rows rows;
     long total = 0;
-    uint32_t n;
 
-    while ((n = toc_group_pull(track->group, now, 0, rows, PULL_ROWS, &tracks->stats)) > 0) {
-        for (uint32_t i = 0; i < n; i++) {
-            int rc = write_row(tracks, track, &rows[i]);
+    do {
+        rows.n = 0;
+        (void)toc_group_pull(track->group, now, &rows, &tracks->stats);
+        for (uint32_t i = 0; i < rows.n; i++) {
+            int rc = write_row(tracks, track, &rows, i);
 
             if (rc < 0)
                 return rc;
         }
-        total += n;
-    }
+        total += rows.n;
+    } while (rows.n > 0);
     return total;
 }
 

@@ -15,12 +15,18 @@
 #define G0 (T0 / TOC_GRID_NS)
 #define ROWS 20000
 
+struct row {
+    int64_t index;
+    float enz[TOC_COMPONENTS];
+    bool clipped, restart;
+};
+
 struct bed {
     struct toc_inventory inventory;
     struct toc_stream_settings settings;
     struct toc_group *group;
     struct toc_stats stats;
-    struct toc_row rows[ROWS];
+    struct row rows[ROWS];
     uint32_t n;
 };
 
@@ -68,14 +74,26 @@ static void push(struct bed *b, char component, int64_t from, int64_t to, double
     toc_group_push(b->group, &chunk, T0 + toc_ns_from_s(now_s), &b->stats);
 }
 
+static void keep_rows(struct bed *b, const struct toc_rows *rows)
+{
+    for (uint32_t i = 0; i < rows->n; i++) {
+        struct row *row = &b->rows[b->n++];
+        *row = (struct row){.index = rows->first + i, .clipped = rows->clipped[i], .restart = i == 0 && rows->restart};
+        for (int c = 0; c < TOC_COMPONENTS; c++)
+            row->enz[c] = rows->enz[c][i];
+        assert_true(b->n < ROWS);
+    }
+}
+
 static uint32_t pull(struct bed *b, double now_s)
 {
-    uint32_t before = b->n, n;
+    uint32_t before = b->n;
+    struct toc_rows rows;
     do {
-        n = toc_group_pull(b->group, T0 + toc_ns_from_s(now_s), 0, &b->rows[b->n], 100, &b->stats);
-        b->n += n;
-        assert_true(b->n < ROWS - 100);
-    } while (n > 0);
+        rows.n = 0;
+        toc_group_pull(b->group, T0 + toc_ns_from_s(now_s), &rows, &b->stats);
+        keep_rows(b, &rows);
+    } while (rows.n > 0);
     return b->n - before;
 }
 
@@ -260,17 +278,32 @@ static void future_and_unknown_are_refused(void **state)
     close_bed(b);
 }
 
-static void a_pull_ends_with_its_block(void **state)
+/* Rows gather over pulls until there is room for no more; behind a gap only empty ones begin. */
+static void pulls_append_and_stop_before_a_gap(void **state)
 {
     (void)state;
     struct bed *b = malloc(sizeof *b);
-    struct toc_row rows[100];
+    struct toc_rows rows = {.n = 0};
     open_bed(b, LINE("HHZ", "0", "-90", "1000"));
-    push(b, 'Z', 13, 200, 2);
-    uint32_t n = toc_group_pull(b->group, T0 + 2 * TOC_NS_PER_S, 50, rows, 100, &b->stats);
-    assert_int_equal(n, 37); /* T0 is a multiple of the block */
-    assert_int_equal(toc_group_pull(b->group, T0 + 2 * TOC_NS_PER_S, 50, rows, 100, &b->stats), 50);
-    assert_int_equal(rows[49].index % 50, 49);
+    push(b, 'Z', 13, 40, 1);
+    assert_false(toc_group_pull(b->group, T0 + TOC_NS_PER_S, &rows, &b->stats));
+    assert_int_equal(rows.n, 27);
+    assert_true(rows.restart && rows.first == G0 + 13);
+    push(b, 'Z', 40, 150, 2);
+    assert_false(toc_group_pull(b->group, T0 + 2 * TOC_NS_PER_S, &rows, &b->stats));
+    assert_int_equal(rows.n, TOC_ROWS_MAX);
+    push(b, 'Z', 200, 250, 3);
+    rows.n = 0;
+    toc_ns late = T0 + 3 * TOC_NS_PER_S + toc_ns_from_s(b->settings.gap_hold_s) + TOC_NS_PER_S;
+    assert_false(toc_group_pull(b->group, T0 + 3 * TOC_NS_PER_S, &rows, &b->stats)); /* the hole may be filled */
+    assert_int_equal(rows.n, 37);
+    assert_false(rows.restart);
+    assert_true(toc_group_pull(b->group, late, &rows, &b->stats));
+    assert_int_equal(rows.n, 37);
+    rows.n = 0;
+    assert_false(toc_group_pull(b->group, late, &rows, &b->stats));
+    assert_int_equal(rows.n, 50);
+    assert_true(rows.restart && rows.first == G0 + 200);
     close_bed(b);
 }
 
@@ -286,6 +319,6 @@ int main(void)
         cmocka_unit_test(horizontals_are_turned_and_a_reversed_vertical_flipped),
         cmocka_unit_test(clipping_is_marked_where_it_is),
         cmocka_unit_test(future_and_unknown_are_refused),
-        cmocka_unit_test(a_pull_ends_with_its_block)};
+        cmocka_unit_test(pulls_append_and_stop_before_a_gap)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
