@@ -1,9 +1,13 @@
 #!/bin/sh
-# The performance table: `bench NAME VALUE UNIT`, and `ratio R vs PEER` where a peer ran in the same run. Nothing here is a
-# test: machines differ and are shared. Single thread, one core where taskset allows.
+# run.sh BUILD_DIR [--json FILE]
+# The performance table: `bench NAME VALUE UNIT`, and `ratio R vs PEER` where a peer ran in the same run, then what was asked
+# of them as a table (tests/bench/table.py has the form of the lines). Nothing here is a test: machines differ and are shared.
+# Single thread, one core where taskset allows. TOCSIN_PYTHON: the Python whose packages are the engine's peers.
 set -u
 cd "$(dirname "$0")/../.."
 build=${1:-build}
+shift 2>/dev/null || true
+python=${TOCSIN_PYTHON:-python3}
 OPENBLAS_NUM_THREADS=1
 export OPENBLAS_NUM_THREADS
 pin=
@@ -11,8 +15,6 @@ command -v taskset >/dev/null && taskset -c 0 true 2>/dev/null && pin="taskset -
 data=${TOCSIN_DATA:-$(cd .. && pwd)/shared/data}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT INT TERM
-
-printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%Y-%m-%d)"
 
 # replay NAME DIR HOP: the daemon's pipeline as fast as one core goes
 replay() {
@@ -22,14 +24,21 @@ replay() {
     printf 'bench %s_hop%s %s x_real_time\n' "$1" "$3" "${times:-?}"
 }
 
-for bench in bench_decode bench_nn; do
-    [ -x "$build/tests/$bench" ] && $pin "$build/tests/$bench"
-done
-quake=$data/replay/ridgecrest_2019-07-04
-if [ -d "$quake" ]; then
-    for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
-else
-    echo "skipped: the Ridgecrest hour is not on this machine (TOCSIN_DATA)"
-fi
-"$build/tocsin-sim" generate --seed 5 --stations 100 --duration 300 --events 3 --extent 300 "$scratch/made" >/dev/null
-for hop in 0.5 0.1; do replay replay_made_100_stations_5min "$scratch/made" $hop; done
+lines() {
+    printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%Y-%m-%d)"
+    "$python" tests/bench/engine.py "$build" --data "$data"
+    for bench in bench_decode; do
+        [ -x "$build/tests/$bench" ] && $pin "$build/tests/$bench"
+    done
+    quake=$data/replay/ridgecrest_2019-07-04
+    if [ -d "$quake" ]; then
+        for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
+    else
+        echo "skipped: the Ridgecrest hour is not on this machine (TOCSIN_DATA)"
+    fi
+    "$build/tocsin-sim" generate --seed 5 --stations 100 --duration 300 --events 3 --extent 300 "$scratch/made" >/dev/null
+    for hop in 0.5 0.1; do replay replay_made_100_stations_5min "$scratch/made" $hop; done
+}
+
+lines | tee "$scratch/lines"
+"$python" tests/bench/table.py "$scratch/lines" "$@"
