@@ -23,7 +23,7 @@ def from_pytorch(arrays, length=None, time_first=False):
         reach = weight.shape[2] // 2
         sketch.conv("conv%d" % k, weight, bias, padding=(reach, reach))
         sketch.norm("bn%d" % k, arrays.norm("bn%d" % k), EPS, "relu")
-        sketch.pool("maxpool", "pool%d" % k, POOL, POOL)
+        sketch.pool("maxpool", "pool%d" % k, (POOL,), (POOL,))
     rows = sketch.rows()
     sketch.flatten("flat")
     for k in range(1, n_dense + 1):

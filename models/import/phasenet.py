@@ -42,7 +42,7 @@ def build(part, depth, length, pads=same):
     def level(name, weight, bias, norm, stride=1):
         kernel = weight.shape[2]
         padding = pads(sketch.rows(), kernel, stride) if stride > 1 else same(sketch.rows(), kernel, 1)
-        sketch.conv(name, weight, bias, stride=stride, padding=padding)
+        sketch.conv(name, weight, bias, stride=(stride,), padding=padding)
         return sketch.norm(name + "_bn", norm, EPS, "relu")
 
     level("in", weight, bias, norm)
