@@ -239,7 +239,8 @@ def phasenet(report, library, opt):
         call, expected[batch] = model.windows(rows, batch, n)
         call()
         mine[batch] = Subject("tocsin", call, batch)
-    makers = [(peers.torch_phasenet, {"inductor": opt.inductor}), (peers.onnx_phasenet, {}), (peers.ncnn_phasenet, {})]
+    makers = [(peers.torch_phasenet, {"inductor": opt.inductor}), (peers.onnx_phasenet, {}), (peers.ncnn_phasenet, {}),
+              (peers.onednn_phasenet, {"folder": os.path.join(opt.build, "tests")})]
     engines = make_peers(report, "phasenet", network, rows, sizes, (n, 3), makers)
     engines = equal_ones(report, "phasenet", engines, expected)
     theirs = {batch: [Subject(engine.name, engine.calls[batch], batch) for engine in engines] for batch in sizes}

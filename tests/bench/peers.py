@@ -552,9 +552,58 @@ def _onednn_library(prefix, folder):
     library = ctypes.CDLL(target)
     library.bench_onednn_lstm.restype = ctypes.c_void_p
     library.bench_onednn_lstm.argtypes = [ctypes.c_long] * 4 + [ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)]
+    library.bench_onednn_net.restype = ctypes.c_void_p
+    library.bench_onednn_net.argtypes = [ctypes.c_long] * 3 + [ctypes.c_void_p]
+    library.bench_onednn_conv.argtypes = ([ctypes.c_void_p, ctypes.c_int, ctypes.c_int] + [ctypes.c_long] * 5 +
+                                          [ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p])
+    library.bench_onednn_concat.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+    library.bench_onednn_softmax.argtypes = [ctypes.c_void_p, ctypes.c_int]
     library.bench_onednn_run.restype = ctypes.POINTER(ctypes.c_float)
     library.bench_onednn_run.argtypes = [ctypes.c_void_p]
     return library
+
+
+def _onednn_net(library, steps, feed):
+    """Handle, and what it borrows."""
+    np = numpy()
+    handle = library.bench_onednn_net(*feed.shape, feed.ctypes.data)
+    held, value = [feed], {"input": 0}
+    for step in steps:
+        sources = [value[source] for source in step.inputs]
+        if step.op == "concat":
+            made = library.bench_onednn_concat(handle, *sources)
+        elif step.op == "softmax":
+            made = library.bench_onednn_softmax(handle, *sources)
+        else:
+            weight = step.weight if step.op == "conv" else step.weight.transpose(1, 0, 2)
+            held += [np.ascontiguousarray(weight), np.ascontiguousarray(step.bias)]
+            made = library.bench_onednn_conv(handle, sources[0], int(step.op == "up"), weight.shape[0], weight.shape[2],
+                                             step.stride, *step.pads, int(step.relu), held[-2].ctypes.data,
+                                             held[-1].ctypes.data)
+        if made < 0:
+            raise Absent("refuses %s" % step.name)
+        value[step.name] = made
+    return handle, held
+
+
+def _onednn_phasenet(library, network, inputs):
+    np = numpy()
+    steps, calls, results, everything = folded(network), {}, {}, []
+    for batch, x in inputs.items():
+        handle, held = _onednn_net(library, steps, np.ascontiguousarray(x.transpose(0, 2, 1)))
+        everything += held
+        calls[batch] = lambda h=handle: library.bench_onednn_run(h)
+        results[batch] = lambda h=handle, s=x.shape: np.ctypeslib.as_array(library.bench_onednn_run(h), s).copy()
+    return _onednn_engine(library, calls, results, everything)
+
+
+def _onednn_engine(library, calls, results, held):
+    number = library.bench_onednn_version()
+    version = "%d.%d.%d" % (number // 10000, number // 100 % 100, number % 100)
+    engine = Engine("onednn_" + version.rsplit(".", 1)[0], version, "own primitives, layouts of its own choice", calls,
+                    results)
+    engine.held = held
+    return engine
 
 
 def _onednn_lstm(library, network, inputs):
@@ -577,27 +626,32 @@ def _onednn_lstm(library, network, inputs):
         calls[batch] = lambda h=handle: library.bench_onednn_run(h)
         results[batch] = lambda h=handle, s=(rows, batch, units): np.ctypeslib.as_array(
             library.bench_onednn_run(h), s).transpose(1, 0, 2).copy()
-    number = library.bench_onednn_version()
-    version = "%d.%d.%d" % (number // 10000, number // 100 % 100, number % 100)
-    engine = Engine("onednn_" + version.rsplit(".", 1)[0], version, "own primitives, weights in its own layout", calls,
-                    results)
-    engine.held = held
-    return engine
+    return _onednn_engine(library, calls, results, held)
 
 
-def onednn_lstm(network, inputs, folder=None):
+def _onednn(make, network, inputs, folder):
     """The system's oneDNN, and the one beside this Python where there is one."""
     numpy()
     if not shutil.which("g++"):
         raise Absent("absent (no g++ to call it)")
-    engines = []
+    engines, reason = [], "absent"
     for prefix in (None, sys.prefix):
         if prefix and not os.path.exists(os.path.join(prefix, "include", "dnnl.hpp")):
             continue
         try:
-            engines.append(_onednn_lstm(_onednn_library(prefix, folder or tempfile.gettempdir()), network, inputs))
+            engines.append(make(_onednn_library(prefix, folder), network, inputs))
+        except Absent as error:
+            reason = str(error)
         except (subprocess.CalledProcessError, OSError):
             continue
     if not engines:
-        raise Absent("absent")
+        raise Absent(reason)
     return engines
+
+
+def onednn_phasenet(network, inputs, folder):
+    return _onednn(_onednn_phasenet, network, inputs, folder)
+
+
+def onednn_lstm(network, inputs, folder):
+    return _onednn(_onednn_lstm, network, inputs, folder)
