@@ -690,6 +690,11 @@ int toc_pipeline_group(const struct toc_pipeline *p, size_t index, struct toc_gr
     return 0;
 }
 
+toc_ns toc_pipeline_picked_until(const struct toc_pipeline *p, size_t index)
+{
+    return index < p->n_listeners ? toc_listener_picked_until(p->listeners[index]) : TOC_NS_NONE;
+}
+
 const struct toc_stats *toc_pipeline_stats(const struct toc_pipeline *p)
 {
     return &p->stats;

@@ -97,6 +97,9 @@ size_t toc_pipeline_groups(const struct toc_pipeline *pipeline);
 /** @return 0 or -ENOENT */
 int toc_pipeline_group(const struct toc_pipeline *pipeline, size_t index, struct toc_group_report *ret_group);
 
+/** Picks of this group are said up to here; TOC_NS_NONE none, or no such group. */
+toc_ns toc_pipeline_picked_until(const struct toc_pipeline *pipeline, size_t index);
+
 /** Counters since create. Borrowed, valid until destroy. */
 const struct toc_stats *toc_pipeline_stats(const struct toc_pipeline *pipeline);
 
