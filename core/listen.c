@@ -103,9 +103,6 @@ struct toc_listen_scratch {
     struct toc_model_scratch *picker;    /* owned; NULL: classical */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
     float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
-    float snr_db[TOGETHER][FRAMES_MAX];  /* at the end of each hop */
-    struct toc_pick classic[TOC_LISTEN_PICKS_MAX];
-    uint32_t n_classic;
 };
 
 static int create_networks(struct toc_listener *l, const struct toc_listener_parts *parts)
@@ -240,12 +237,14 @@ static void restart(struct toc_listener *l, int64_t index)
         .started = index, .end_row = index, .last_changed = index, .last_clipped = index - CLIP_MEMORY};
 }
 
-static void keep_step(struct toc_listener *l, int64_t step_index, const struct toc_motion_step *step)
+static void keep_steps(struct toc_listener *l, int64_t end, const struct toc_motion_step *steps, uint32_t n)
 {
-    if (l->end_step == l->first_step)
-        l->first_step = step_index;
-    l->steps[step_index % STEPS] = *step;
-    l->end_step = step_index + 1;
+    if (n > 0 && l->end_step == l->first_step)
+        l->first_step = end - n;
+    for (uint32_t i = 0; i < n; i++)
+        l->steps[(end - n + i) % STEPS] = steps[i];
+    if (n > 0)
+        l->end_step = end;
     if (l->end_step - l->first_step > STEPS)
         l->first_step = l->end_step - STEPS;
 }
@@ -253,9 +252,6 @@ static void keep_step(struct toc_listener *l, int64_t step_index, const struct t
 static void keep_row(struct toc_listener *l, int64_t index, float z, bool clipped)
 {
     l->trace[index % TRACE] = z;
-    l->now.end_row = index + 1;
-    if (l->now.end_row - l->first_row > TRACE)
-        l->first_row = l->now.end_row - TRACE;
     if (clipped)
         l->now.last_clipped = index;
     if (!(z == l->last_z)) /* also true for NAN: a missing vertical is not a flat one */
@@ -263,15 +259,26 @@ static void keep_row(struct toc_listener *l, int64_t index, float z, bool clippe
     l->last_z = z;
 }
 
-static void feed_motion(struct toc_listener *l, int64_t index, const float enz[TOC_COMPONENTS], bool clipped)
+static void keep_rows(struct toc_listener *l)
 {
-    double scale = l->stand.scale;
-    float si[TOC_COMPONENTS];
-    for (int i = 0; i < TOC_COMPONENTS; i++)
-        si[i] = isfinite(scale) ? (float)(enz[i] / scale) : enz[i];
-    struct toc_motion_step step;
-    if (toc_motion_push(l->motion, index, si, clipped, &step))
-        keep_step(l, index / TOC_STEP_SAMPLES, &step);
+    for (uint32_t i = 0; i < l->block; i++)
+        keep_row(l, l->rows.first + i, l->rows.enz[TOC_Z][i], l->rows.clipped[i]);
+    l->now.end_row = l->rows.first + l->block;
+    if (l->now.end_row - l->first_row > TRACE)
+        l->first_row = l->now.end_row - TRACE;
+}
+
+static void feed_motion(struct toc_listener *l)
+{
+    float si[TOC_COMPONENTS][TOC_ROWS_MAX];
+    const float *const enz[TOC_COMPONENTS] = {si[0], si[1], si[2]};
+    double scale = isfinite(l->stand.scale) ? l->stand.scale : 1;
+    struct toc_motion_step steps[TOC_ROWS_MAX / TOC_STEP_SAMPLES + 1];
+    for (int c = 0; c < TOC_COMPONENTS; c++)
+        for (uint32_t i = 0; i < l->block; i++)
+            si[c][i] = (float)(l->rows.enz[c][i] / scale);
+    uint32_t n = toc_motion_push_rows(l->motion, l->rows.first, enz, l->rows.clipped, l->block, steps);
+    keep_steps(l, (l->rows.first + l->block) / TOC_STEP_SAMPLES, steps, n);
 }
 
 /* Rows before the first hop: they warm the features and go to no network. */
@@ -287,21 +294,14 @@ static uint32_t network_rows(const struct toc_listener *l)
 }
 
 /* The due block to feature rows, motion steps and history. */
-static void prepare(struct toc_listener *l, float *ret_features, float *ret_snr_db)
+static void prepare(struct toc_listener *l, float *ret_features)
 {
-    uint32_t lead = lead_rows(l);
+    const float *const enz[TOC_COMPONENTS] = {l->rows.enz[0], l->rows.enz[1], l->rows.enz[2]};
     if (l->rows.restart)
         restart(l, l->rows.first);
-    for (uint32_t i = 0; i < l->block; i++) {
-        float row[TOC_FEATURES], enz[TOC_COMPONENTS];
-        for (int c = 0; c < TOC_COMPONENTS; c++)
-            enz[c] = l->rows.enz[c][i];
-        toc_features_push(l->features, enz, i < lead ? row : ret_features + (i - lead) * TOC_FEATURES);
-        keep_row(l, l->rows.first + i, enz[TOC_Z], l->rows.clipped[i]);
-        feed_motion(l, l->rows.first + i, enz, l->rows.clipped[i]);
-        if (i >= lead && (i - lead) % l->hop == l->hop - 1)
-            ret_snr_db[(i - lead) / l->hop] = toc_features_snr_db(l->features);
-    }
+    toc_features_push_rows(l->features, enz, l->block, ret_features);
+    keep_rows(l);
+    feed_motion(l);
 }
 
 /* ---- picks and estimates ----------------------------------------------------------------------------------- */
@@ -391,7 +391,7 @@ static bool may_pick(const struct toc_listener *l, const struct toc_pick *pick)
     return pick->time >= settled && l->stand.has_vertical;
 }
 
-static void take_pick(struct toc_listener *l, struct toc_pick *pick, float snr_db, int64_t end_row,
+static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float *features, int64_t end_row,
                       struct toc_listener_result *result)
 {
     if (!may_pick(l, pick) || result->n_picks == TOC_LISTEN_PICKS_MAX)
@@ -399,7 +399,7 @@ static void take_pick(struct toc_listener *l, struct toc_pick *pick, float snr_d
     pick->id = UNBORN + result->n_picks;
     pick->group = l->group_index;
     pick->site = l->site;
-    pick->snr_db = snr_db;
+    pick->snr_db = toc_features_snr_db(features);
     pick->polarity = pick->phase == TOC_PHASE_P ? polarity(l, pick->time, end_row) : 0;
     result->picks[result->n_picks++] = *pick;
     if (pick->phase == TOC_PHASE_P)
@@ -421,8 +421,8 @@ static uint32_t pick_classic(struct toc_listener *l, uint32_t from, struct toc_p
     return n;
 }
 
-/* Picks of one hop, then the steps that are complete at its end. */
-static void conclude_hop(struct toc_listener *l, uint32_t from, const float *frames, float snr_db,
+/* Picks of one hop, then the steps that are complete at its end. @param features of its last row */
+static void conclude_hop(struct toc_listener *l, uint32_t from, const float *features, const float *frames,
                          struct toc_listener_result *result)
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
@@ -431,13 +431,14 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fra
                             : (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE,
                                                            first / STRIDE, picks, TOC_LISTEN_PICKS_MAX);
     for (uint32_t i = 0; i < n; i++)
-        take_pick(l, &picks[i], snr_db, end, result);
+        take_pick(l, &picks[i], features, end, result);
     for (int i = 0; i < FOLLOWED; i++)
         step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, result);
     result->n_hops++;
 }
 
-static void conclude(struct toc_listener *l, const float *frames, const float *snr_db, struct toc_listener_result *result)
+/* @param features of the block, @param frames of its whole hops */
+static void conclude(struct toc_listener *l, const float *features, const float *frames, struct toc_listener_result *result)
 {
     uint32_t lead = lead_rows(l);
     result->n_hops = result->n_picks = result->n_estimates = 0;
@@ -445,8 +446,9 @@ static void conclude(struct toc_listener *l, const float *frames, const float *s
         struct toc_pick pick;
         (void)toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick);
     }
-    for (uint32_t from = lead, hop = 0; from < l->block; from += l->hop, hop++)
-        conclude_hop(l, from, frames + (from - lead) / STRIDE * OUTPUTS, snr_db[hop], result);
+    for (uint32_t from = lead; from < l->block; from += l->hop)
+        conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES, frames + (from - lead) / STRIDE * OUTPUTS,
+                     result);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
@@ -477,21 +479,32 @@ void toc_listen_scratch_destroy(struct toc_listen_scratch *s)
     free(s);
 }
 
+static float *features_of(struct toc_listen_scratch *s, uint32_t i)
+{
+    return s->features + i * TOC_ROWS_MAX * TOC_FEATURES;
+}
+
+static float *frames_of(struct toc_listen_scratch *s, uint32_t i)
+{
+    return s->frames + i * FRAMES_MAX * OUTPUTS;
+}
+
+static void run_network(struct toc_listener *l, struct toc_model_scratch *scratch, const float *features, float *frames)
+{
+    const float *rows = features + lead_rows(l) * TOC_FEATURES;
+    for (uint32_t at = 0; l->stream && at < network_rows(l); at += l->hop)
+        toc_model_push(l->model, l->stream, scratch, rows + at * TOC_FEATURES, l->hop, frames + at / STRIDE * OUTPUTS);
+}
+
 static void run_together(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
                          struct toc_listener_result *ret_results)
 {
     for (uint32_t i = 0; i < n; i++)
-        prepare(listeners[i], s->features + i * TOC_ROWS_MAX * TOC_FEATURES, s->snr_db[i]);
-    for (uint32_t i = 0; i < n; i++) {
-        struct toc_listener *l = listeners[i];
-        const float *features = s->features + i * TOC_ROWS_MAX * TOC_FEATURES;
-        float *frames = s->frames + i * FRAMES_MAX * OUTPUTS;
-        for (uint32_t at = 0; l->stream && at < network_rows(l); at += l->hop)
-            toc_model_push(l->model, l->stream, s->picker, features + at * TOC_FEATURES, l->hop,
-                           frames + at / STRIDE * OUTPUTS);
-    }
+        prepare(listeners[i], features_of(s, i));
     for (uint32_t i = 0; i < n; i++)
-        conclude(listeners[i], s->frames + i * FRAMES_MAX * OUTPUTS, s->snr_db[i], &ret_results[i]);
+        run_network(listeners[i], s->picker, features_of(s, i), frames_of(s, i));
+    for (uint32_t i = 0; i < n; i++)
+        conclude(listeners[i], features_of(s, i), frames_of(s, i), &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,

@@ -34,11 +34,15 @@ void toc_features_destroy(struct toc_features *features);
 /** After a gap or at the start: forget everything. */
 void toc_features_reset(struct toc_features *features);
 
-/** One grid sample. @param enz any linear unit, NAN for a missing component. @param ret_row one feature row */
+/** n grid samples, oldest first. @param enz [component][n], any linear unit, NAN for a missing component. @param ret_rows
+ * [n][TOC_FEATURES] */
+void toc_features_push_rows(struct toc_features *features, const float *const enz[TOC_COMPONENTS], uint32_t n,
+                            float *ret_rows);
+/** One of them. */
 void toc_features_push(struct toc_features *features, const float enz[TOC_COMPONENTS], float ret_row[TOC_FEATURES]);
 
-/** 20 log10(fast / slow) of the vertical (or of the largest present component without it) now; NAN before 1 s. */
-float toc_features_snr_db(const struct toc_features *features);
+/** 20 log10(fast / slow) of the vertical, or of the loudest component when it is at rest; NAN when all are. */
+float toc_features_snr_db(const float row[TOC_FEATURES]);
 
 /*
  * Motion: ground motion in SI from gain-corrected samples, one step per 0.1 s (ten grid samples, steps aligned to
@@ -62,8 +66,19 @@ void toc_motion_destroy(struct toc_motion *motion);
 /** @param acceleration the sensor measures acceleration (else velocity). Forgets everything. */
 void toc_motion_reset(struct toc_motion *motion, bool acceleration);
 
-/** One grid sample; `index` is the grid index, one that does not follow the last resets. @param enz SI units, NAN
- * missing. @return true when a step was completed and written; the first, partial step after a reset is not given. */
+/**
+ * n grid samples in a row.
+ *
+ * @param first      grid index of the first of them; one that does not follow the last resets
+ * @param enz        [component][n] SI units, NAN missing
+ * @param clipped    [n]
+ * @param ret_steps  room for n / TOC_STEP_SAMPLES + 1: steps that were completed, the last of them with index
+ *                   (first + n) / TOC_STEP_SAMPLES - 1
+ * @return how many; the first, partial step after a reset is not given
+ */
+uint32_t toc_motion_push_rows(struct toc_motion *motion, int64_t first, const float *const enz[TOC_COMPONENTS],
+                              const bool *clipped, uint32_t n, struct toc_motion_step *ret_steps);
+/** One of them. @return true when a step was completed and written */
 bool toc_motion_push(struct toc_motion *motion, int64_t index, const float enz[TOC_COMPONENTS], bool clipped,
                      struct toc_motion_step *ret_step);
 

@@ -246,9 +246,10 @@ struct parts {
     double station_s;
 };
 
+/* CPU time of this thread: others may share the core. */
 static double lap(double *since)
 {
-    double now = clock_s(CLOCK_MONOTONIC), took = now - *since;
+    double now = clock_s(CLOCK_THREAD_CPUTIME_ID), took = now - *since;
     *since = now;
     return took;
 }
@@ -259,7 +260,7 @@ static double play(struct toc_pipeline *p, uint32_t s, toc_ns now, struct parts 
     uint8_t records[3][RECLEN];
     struct player *player = &players[s];
     const struct tape *tape = &tapes[player->template][0];
-    double since = clock_s(CLOCK_MONOTONIC);
+    double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
     for (int c = 0; c < 3; c++)
         address(records[c], s, c);
     parts->make += lap(&since);
@@ -319,7 +320,7 @@ static void drain(struct toc_pipeline *p)
 
 static void work_out(struct toc_pipeline *p, toc_ns now, struct parts *parts)
 {
-    double since = clock_s(CLOCK_MONOTONIC);
+    double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
     for (struct toc_batch *batch; (batch = toc_pipeline_take_batch(p, now));) {
         parts->take += lap(&since);
         toc_batch_run(batch);
@@ -337,7 +338,7 @@ static void flat_out_until(struct toc_pipeline *p, int64_t *slot, double until_s
         play_slot(p, *slot, parts, 0);
         work_out(p, now, parts);
         if (*slot % 10 == 9) {
-            double since = clock_s(CLOCK_MONOTONIC);
+            double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
             toc_pipeline_tick(p, now);
             parts->tick += lap(&since);
             work_out(p, now, parts);
@@ -354,7 +355,7 @@ static void say(const char *what, double value, const char *unit)
 
 static void flat_out(double seconds)
 {
-    double since = clock_s(CLOCK_MONOTONIC), before = rss_kb();
+    double since = clock_s(CLOCK_THREAD_CPUTIME_ID), before = rss_kb();
     struct toc_pipeline *p = open_pipeline();
     struct parts warm = {0}, t = {0};
     int64_t slot = T0 / SLOT_NS;
@@ -571,6 +572,18 @@ static void second_of(uint32_t s, int component, uint32_t second, float *samples
         samples[i] = (float)from[i];
 }
 
+static void push_second(struct toc_group *group, uint32_t s, uint32_t second, bool on_grid, struct toc_stats *stats)
+{
+    float samples[RATE];
+    for (int c = 0; c < 3; c++) {
+        struct toc_chunk chunk = {.start = T0 + second * TOC_NS_PER_S + (on_grid ? 0 : 3700000), .rate_hz = RATE,
+                                  .n = RATE, .samples = samples, .timing_quality = -1};
+        second_of(s, c, second, samples);
+        memcpy(chunk.sid, inventory.channels[3 * s + (uint32_t)c].sid, sizeof chunk.sid);
+        toc_group_push(group, &chunk, chunk.start + TOC_NS_PER_S, stats);
+    }
+}
+
 static void stage_group(bool on_grid)
 {
     struct toc_stream_settings settings = ((struct toc_settings)TOC_SETTINGS_DEFAULT).stream;
@@ -584,66 +597,67 @@ static void stage_group(bool on_grid)
         if (toc_group_create(sid, &inventory, &settings, &groups[s]) < 0)
             die("a group cannot be made");
     }
-    for (uint32_t second = 0; second < 20; second++)
+    for (uint32_t second = 0; second < 20; second++) {
+        double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
+        for (uint32_t s = 0; s < n; s++)
+            push_second(groups[s], s, second, on_grid, &stats);
+        push += lap(&since);
         for (uint32_t s = 0; s < n; s++) {
-            float samples[3][RATE];
             struct toc_rows rows = {.n = 0};
-            for (int c = 0; c < 3; c++)
-                second_of(s, c, second, samples[c]);
-            double since = clock_s(CLOCK_MONOTONIC);
-            for (int c = 0; c < 3; c++) {
-                struct toc_chunk chunk = {.start = T0 + second * TOC_NS_PER_S + (on_grid ? 0 : 3700000), .rate_hz = RATE,
-                                          .n = RATE, .samples = samples[c], .timing_quality = -1};
-                memcpy(chunk.sid, inventory.channels[3 * s + (uint32_t)c].sid, sizeof chunk.sid);
-                toc_group_push(groups[s], &chunk, chunk.start + TOC_NS_PER_S, &stats);
-            }
-            push += lap(&since);
             toc_group_pull(groups[s], T0 + (second + 1) * TOC_NS_PER_S, &rows, &stats);
-            pull += lap(&since);
             rows_taken += rows.n;
         }
+        pull += lap(&since);
+    }
     say_stage(on_grid ? "ring_push" : "ring_push_off_grid", push, rows_taken / RATE);
     say_stage(on_grid ? "group_pull" : "group_pull_off_grid", pull, rows_taken / RATE);
     for (uint32_t s = 0; s < n; s++)
         toc_group_destroy(groups[s]);
 }
 
-/* Features, motion, network and picks, one after the other on the same seconds. */
+/* Features, motion, network and picks, one after the other on the same seconds, a handful of stations at a time. */
+#define HANDFUL 16u
+
 struct alone {
     struct toc_features *features[ALONE];
     struct toc_motion *motion[ALONE];
     struct toc_model_stream *stream[ALONE];
     struct toc_picker pick[ALONE];
     struct toc_model_scratch *scratch;
+    float samples[HANDFUL][3][RATE], rows[HANDFUL][RATE][TOC_FEATURES];
+    float frames[HANDFUL][RATE / TOC_PICKER_STRIDE][TOC_PICKER_OUTPUTS];
     double features_s, motion_s, network_s, picks_s, station_s;
 };
 
-static void stages_of_second(struct alone *a, uint32_t s, uint32_t second)
+static void stages_of_second(struct alone *a, uint32_t first, uint32_t second)
 {
-    float samples[3][RATE], rows[RATE][TOC_FEATURES], frames[RATE / TOC_PICKER_STRIDE][TOC_PICKER_OUTPUTS];
+    static const bool clipped[RATE];
     struct toc_settings settings = TOC_SETTINGS_DEFAULT;
-    struct toc_motion_step step;
+    struct toc_motion_step steps[RATE / TOC_STEP_SAMPLES + 1];
     struct toc_pick picks[8];
-    int64_t first = T0 / TOC_GRID_NS + second * RATE;
-    for (int c = 0; c < 3; c++)
-        second_of(s, c, second, samples[c]);
-    double since = clock_s(CLOCK_MONOTONIC);
-    for (int i = 0; i < RATE; i++) {
-        float enz[3] = {samples[0][i], samples[1][i], samples[2][i]};
-        toc_features_push(a->features[s], enz, rows[i]);
+    int64_t row = T0 / TOC_GRID_NS + second * RATE;
+    for (uint32_t i = 0; i < HANDFUL; i++)
+        for (int c = 0; c < 3; c++)
+            second_of(first + i, c, second, a->samples[i][c]);
+    double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
+    for (uint32_t i = 0; i < HANDFUL; i++) {
+        const float *const enz[3] = {a->samples[i][0], a->samples[i][1], a->samples[i][2]};
+        toc_features_push_rows(a->features[first + i], enz, RATE, a->rows[i][0]);
     }
     a->features_s += lap(&since);
-    for (int i = 0; i < RATE; i++) {
-        float enz[3] = {samples[0][i], samples[1][i], samples[2][i]};
-        (void)toc_motion_push(a->motion[s], first + i, enz, false, &step);
+    for (uint32_t i = 0; i < HANDFUL; i++) {
+        const float *const enz[3] = {a->samples[i][0], a->samples[i][1], a->samples[i][2]};
+        (void)toc_motion_push_rows(a->motion[first + i], row, enz, clipped, RATE, steps);
     }
     a->motion_s += lap(&since);
-    toc_model_push(picker, a->stream[s], a->scratch, rows[0], RATE, frames[0]);
+    for (uint32_t i = 0; i < HANDFUL; i++)
+        toc_model_push(picker, a->stream[first + i], a->scratch, a->rows[i][0], RATE, a->frames[i][0]);
     a->network_s += lap(&since);
-    (void)toc_picker_extract(&a->pick[s], &settings.picker, frames[0], RATE / TOC_PICKER_STRIDE,
-                             first / TOC_PICKER_STRIDE, picks, 8);
+    for (uint32_t i = 0; i < HANDFUL; i++)
+        (void)toc_picker_extract(&a->pick[first + i], &settings.picker, a->frames[i][0], RATE / TOC_PICKER_STRIDE,
+                                 row / TOC_PICKER_STRIDE, picks, 8);
     a->picks_s += lap(&since);
-    a->station_s++;
+    a->station_s += HANDFUL;
 }
 
 static void stages_alone(void)
@@ -659,7 +673,7 @@ static void stages_alone(void)
         toc_picker_reset(&a->pick[s]);
     }
     for (uint32_t second = 0; second < 24; second++)
-        for (uint32_t s = 0; s < ALONE; s++)
+        for (uint32_t s = 0; s < ALONE; s += HANDFUL)
             stages_of_second(a, s, second);
     say_stage("features", a->features_s, a->station_s);
     say_stage("motion", a->motion_s, a->station_s);

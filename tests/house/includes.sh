@@ -36,7 +36,7 @@ for f in models/*.c models/train/*/*.c; do
 done
 
 # A stage never includes a later one.
-order='types nstime settings stats geo travel station decode slink ring filter window group nn graph tensors weights net
+order='types nstime settings stats geo travel station decode slink ring filter lanes window group nn graph tensors weights net
        model picker classic pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
 rank() { n=0; for s in $order; do n=$((n + 1)); [ "$s" = "$1" ] && { echo $n; return; }; done; echo 0; }
 for f in core/*.[ch]; do
