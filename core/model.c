@@ -24,6 +24,7 @@
 #define CONSTANTS_MAX 64
 #define KEY_SIZE 64
 #define LABEL_SIZE 96
+#define PUSH_STREAMS 256u
 
 struct constant {
     char key[KEY_SIZE];
@@ -46,7 +47,6 @@ struct toc_model_stream {
 struct toc_model_scratch {
     uint32_t max_rows;
     struct toc_net_buffers *buffers; /* owned */
-    struct toc_net_state *state;     /* owned; of whole windows */
 };
 
 /* A load in progress. */
@@ -57,6 +57,7 @@ struct load {
     const char *graph_text;                                          /* borrowed from header */
     struct toc_tensors tensors;                                      /* owned */
     const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
+    const struct toc_kernels *kernels;
     struct toc_model *model;                                         /* owned until handed out */
     char *why;
     size_t why_size;
@@ -544,7 +545,7 @@ static int try_buffers(struct load *load)
 static int make_net(struct load *load)
 {
     struct toc_model *model = load->model;
-    int error = toc_net_create(&model->graph, load->bound, &model->net, load->why, load->why_size);
+    int error = toc_net_create(&model->graph, load->kernels, load->bound, &model->net, load->why, load->why_size);
 
     if (error == -E2BIG || error == -ENOMEM)
         return refuse(load, error, "weights do not fit");
@@ -568,13 +569,15 @@ static int load_all(struct load *load, const uint8_t *bytes, size_t len)
     return error != 0 ? error : make_net(load);
 }
 
-int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_model, char *ret_why, size_t why_size)
+int toc_model_load_for(const struct toc_kernels *kernels, const uint8_t *bytes, size_t len, struct toc_model **ret_model,
+                       char *ret_why, size_t why_size)
 {
     struct load *load = calloc(1, sizeof(*load));
     int error = -ENOMEM;
 
     if (load == NULL)
         return error;
+    load->kernels = kernels;
     load->why = ret_why;
     load->why_size = why_size;
     load->model = calloc(1, sizeof(*load->model));
@@ -590,6 +593,11 @@ int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_mode
     toc_model_destroy(load->model);
     free(load);
     return error;
+}
+
+int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_model, char *ret_why, size_t why_size)
+{
+    return toc_model_load_for(toc_kernels_best(), bytes, len, ret_model, ret_why, why_size);
 }
 
 void toc_model_destroy(struct toc_model *model)
@@ -704,8 +712,6 @@ int toc_model_scratch_create(const struct toc_model *model, uint32_t max_rows, s
         return -ENOMEM;
     scratch->max_rows = model->graph.causal ? max_rows : model->graph.length;
     error = toc_net_buffers_create(model->net, scratch->max_rows, &scratch->buffers);
-    if (error == 0)
-        error = toc_net_state_create(model->net, &scratch->state);
     if (error != 0) {
         toc_model_scratch_destroy(scratch);
         return error;
@@ -719,22 +725,48 @@ void toc_model_scratch_destroy(struct toc_model_scratch *scratch)
     if (scratch == NULL)
         return;
     toc_net_buffers_destroy(scratch->buffers);
-    toc_net_state_destroy(scratch->state);
     free(scratch);
 }
 
 void toc_model_push(const struct toc_model *model, struct toc_model_stream *stream, struct toc_model_scratch *scratch,
                     const float *rows, uint32_t n, float *ret_out)
 {
-    toc_net_run(model->net, stream->state, scratch->buffers, rows, n, ret_out);
+    toc_net_push(model->net, &stream->state, 1, scratch->buffers, rows, n, ret_out);
+}
+
+void toc_model_push_many(const struct toc_model *model, struct toc_model_stream *const *streams, uint32_t n_streams,
+                         struct toc_model_scratch *scratch, const float *rows, uint32_t n, float *ret_out)
+{
+    struct toc_net_state *states[PUSH_STREAMS];
+    size_t in = (size_t)n * toc_model_inputs(model);
+    size_t out = (size_t)(n / toc_model_stride(model)) * toc_model_outputs(model);
+
+    for (uint32_t s = 0, together; s < n_streams; s += together) {
+        together = n_streams - s < PUSH_STREAMS ? n_streams - s : PUSH_STREAMS;
+        for (uint32_t k = 0; k < together; k++)
+            states[k] = streams[s + k]->state;
+        toc_net_push(model->net, states, together, scratch->buffers, rows + s * in, n, ret_out + s * out);
+    }
+}
+
+int toc_model_run_part(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows, uint32_t n,
+                       uint32_t first, uint32_t count, float *ret_out)
+{
+    uint32_t all = toc_model_window_rows(model, n);
+
+    if (n > scratch->max_rows || all == 0 || first >= all || count < 1 || count > all - first)
+        return -EINVAL;
+    toc_net_window(model->net, scratch->buffers, rows, n, first, count, ret_out);
+    return 0;
 }
 
 int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows,
                          uint32_t n, float *ret_out, uint32_t *ret_rows)
 {
-    if (n > scratch->max_rows || toc_model_window_rows(model, n) == 0)
-        return -EINVAL;
-    toc_net_state_reset(scratch->state);
-    *ret_rows = toc_net_run(model->net, scratch->state, scratch->buffers, rows, n, ret_out);
-    return 0;
+    uint32_t all = toc_model_window_rows(model, n);
+    int error = toc_model_run_part(model, scratch, rows, n, 0, all, ret_out);
+
+    if (error == 0)
+        *ret_rows = all;
+    return error;
 }

@@ -14,11 +14,15 @@
 
 #define TOC_MODEL_BYTES_MAX (64u << 20) /* larger files are refused before anything is allocated */
 
+struct toc_kernels; /* core/kernels.h */
 struct toc_model;
 
 /** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum),
  * -E2BIG (file, weights or buffers above their limit), -ENOMEM; ret_why has a text on every failure */
 int toc_model_load(const uint8_t *bytes, size_t len, struct toc_model **ret_model, char *ret_why, size_t why_size);
+/** The same with a stated instruction set, for tests and benchmarks. */
+int toc_model_load_for(const struct toc_kernels *kernels, const uint8_t *bytes, size_t len, struct toc_model **ret_model,
+                       char *ret_why, size_t why_size);
 void toc_model_destroy(struct toc_model *model);
 
 /** CRC-32C (RFC 3720, appendix B.4); start with 0, chain by passing the last result. */
@@ -44,8 +48,8 @@ double toc_model_work(const struct toc_model *model, uint32_t n);
 
 /*
  * Streams. Time-major rows: input [n][inputs], output [n / stride][outputs]. A stream carries every layer's left
- * context (causal convolutions) or state (LSTM, GRU), so that rows pushed in any blocks of the same size give the
- * same bits, and in any other block sizes the same values to 1e-5, as the whole sequence at once.
+ * context (causal convolutions) or state (LSTM, GRU): rows pushed in any blocks, alone or together with other streams,
+ * give the same bits as the whole sequence in one window.
  */
 struct toc_model_stream;  /* state of one station; owned by the caller */
 struct toc_model_scratch; /* work space of one thread; owned by the caller */
@@ -66,10 +70,21 @@ void toc_model_scratch_destroy(struct toc_model_scratch *scratch);
 void toc_model_push(const struct toc_model *model, struct toc_model_stream *stream, struct toc_model_scratch *scratch,
                     const float *rows, uint32_t n, float *ret_out);
 
+/** The next n rows of each of so many streams at once: the weights are read once for many rows.
+ * @param rows     [n_streams][n][inputs]
+ * @param ret_out  [n_streams][n / stride][outputs] */
+void toc_model_push_many(const struct toc_model *model, struct toc_model_stream *const *streams, uint32_t n_streams,
+                         struct toc_model_scratch *scratch, const float *rows, uint32_t n, float *ret_out);
+
 /** Whole windows, from zero state: for graphs that are not causal (U-nets, dense heads) input [length][inputs] with the
  * length the graph names; for causal ones any multiple of the stride up to max_rows. Allocates nothing.
  * @return 0 or -EINVAL (n does not fit) */
 int toc_model_run_window(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows,
                          uint32_t n, float *ret_out, uint32_t *ret_rows);
+
+/** Rows first .. first + count - 1 of a window's output, and of the layers before it only what they are made of: the
+ * same bits as in the whole, for less work. @return 0 or -EINVAL (n, first or count do not fit) */
+int toc_model_run_part(const struct toc_model *model, struct toc_model_scratch *scratch, const float *rows, uint32_t n,
+                       uint32_t first, uint32_t count, float *ret_out);
 
 #endif

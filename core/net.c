@@ -1,8 +1,7 @@
 /*
  * Running a network. Three blocks of memory, laid out at create: weights
- * (core/weights.h), state (one per stream), buffers (one per thread). Every
- * piece starts on 64 bytes, so that the same rows take the same path through
- * the vector code wherever the blocks lie: same bits.
+ * (core/weights.h), state (one per stream), the arena (one per thread,
+ * core/plan.h). The layers themselves are run in core/net_layers.c.
  */
 #include "core/net.h"
 
@@ -11,29 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/weights.h"
-
-struct toc_net {
-    const struct toc_graph *graph;          /* borrowed */
-    struct toc_weights weights;             /* owned */
-    size_t margin_at[TOC_GRAPH_LAYERS_MAX]; /* into a state's values: the left margin */
-    size_t hidden_at[TOC_GRAPH_LAYERS_MAX]; /* ... hidden, then cell */
-    uint64_t state_floats;
-};
-
-struct toc_net_state {
-    uint64_t seen; /* input rows since reset */
-    size_t n;
-    float *values; /* owned */
-};
-
-struct toc_net_buffers {
-    uint32_t max_rows;
-    size_t at[TOC_GRAPH_LAYERS_MAX];     /* into values: row 0 of each layer, behind its left margin */
-    uint32_t rows[TOC_GRAPH_LAYERS_MAX]; /* of the present run */
-    size_t work_at;
-    float *values; /* owned */
-};
+#include "core/net_run.h"
 
 static void plan_state(struct toc_net *net)
 {
@@ -41,17 +18,32 @@ static void plan_state(struct toc_net *net)
 
     for (uint32_t i = 0; i < net->graph->n_layers; i++) {
         const struct toc_layer *layer = &net->graph->layers[i];
+        uint64_t units = toc_graph_is_recurrent(layer) ? toc_weights_aligned(layer->channels) : 0;
 
-        net->margin_at[i] = at;
+        net->ring_at[i] = at;
         at += toc_weights_aligned(net->graph->causal ? (uint64_t)layer->margin_left * layer->channels : 0);
         net->hidden_at[i] = at;
-        at += toc_graph_is_recurrent(layer) ? 2 * toc_weights_aligned(layer->channels) : 0;
+        net->cell_at[i] = at + units;
+        at += 2 * units;
     }
     net->state_floats = at;
 }
 
-int toc_net_create(const struct toc_graph *graph, const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX],
-                   struct toc_net **ret_net, char *ret_why, size_t why_size)
+/* OpenBLAS is woken only for those who need it: its buffers are the largest part of a small daemon. */
+static void prepare_large(const struct toc_graph *graph)
+{
+    for (uint32_t i = 1; i < graph->n_layers; i++)
+        if (toc_graph_is_linear(&graph->layers[i]) &&
+            toc_nn_is_large((uint64_t)graph->layers[i].in_channels * graph->layers[i].kernel,
+                            graph->layers[i].channels)) {
+            toc_nn_prepare_large();
+            return;
+        }
+}
+
+int toc_net_create(const struct toc_graph *graph, const struct toc_kernels *kernels,
+                   const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], struct toc_net **ret_net, char *ret_why,
+                   size_t why_size)
 {
     struct toc_net *net = calloc(1, sizeof(*net));
     int error;
@@ -59,13 +51,13 @@ int toc_net_create(const struct toc_graph *graph, const float *const (*tensors)[
     if (net == NULL)
         return -ENOMEM;
     net->graph = graph;
-    error = toc_weights_init(&net->weights, graph, tensors, ret_why, why_size);
+    error = toc_weights_init(&net->weights, kernels, graph, tensors, ret_why, why_size);
     if (error != 0) {
         toc_net_destroy(net);
         return error;
     }
     plan_state(net);
-    toc_nn_prepare();
+    prepare_large(graph);
     *ret_net = net;
     return 0;
 }
@@ -113,98 +105,85 @@ void toc_net_state_reset(struct toc_net_state *state)
 
 /* ---- buffers ---- */
 
-/* What each run needs to know about one layer of it. */
-struct step {
-    const struct toc_layer *layer;
-    float *const *parts;
-    const float *in; /* row 0 of the first input */
-    uint32_t in_rows;
-    float *out; /* row 0 */
-    uint32_t rows;
-    float *work;
-    float *hidden, *cell;
-};
-
-static struct toc_nn_conv conv_of(const struct toc_layer *layer, float *const *parts)
-{
-    struct toc_nn_conv conv = {.in = layer->in_channels,
-                               .out = layer->channels,
-                               .kernel = layer->kernel,
-                               .stride = layer->stride,
-                               .dilation = layer->dilation,
-                               .weight = parts[0],
-                               .bias = parts[1],
-                               .activation = layer->activation,
-                               .slope = layer->slope};
-
-    if (layer->op == TOC_OP_DENSE)
-        conv.kernel = conv.stride = conv.dilation = 1;
-    return conv;
-}
-
-static struct toc_nn_recurrent recurrent_of(const struct toc_layer *layer, float *const *parts)
-{
-    return (struct toc_nn_recurrent){.in = layer->in_channels,
-                                     .units = layer->channels,
-                                     .weight_in = parts[0],
-                                     .weight_hidden = parts[1],
-                                     .bias_in = parts[2],
-                                     .bias_hidden = parts[3]};
-}
-
-static uint64_t work_of(const struct toc_net *net, uint32_t index)
-{
-    const struct toc_layer *layer = &net->graph->layers[index];
-    struct toc_nn_conv conv = conv_of(layer, net->weights.parts[index]);
-    struct toc_nn_recurrent recurrent = recurrent_of(layer, net->weights.parts[index]);
-
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        return toc_nn_transposed_work(&conv);
-    if (toc_graph_is_linear(layer))
-        return toc_nn_conv_work(&conv);
-    if (!toc_graph_is_recurrent(layer))
-        return 0;
-    return layer->op == TOC_OP_LSTM ? toc_nn_lstm_work(&recurrent) : toc_nn_gru_work(&recurrent);
-}
-
-static void plan_rows(const struct toc_graph *graph, uint32_t n, uint32_t *ret_rows)
+static void window_rows(const struct toc_graph *graph, uint32_t n, uint32_t *ret_rows)
 {
     ret_rows[0] = n;
     for (uint32_t i = 1; i < graph->n_layers; i++)
         ret_rows[i] = (uint32_t)toc_graph_rows(&graph->layers[i], ret_rows[graph->layers[i].inputs[0]]);
 }
 
-/* A recurrent layer that keeps its last row only still writes all of them. */
-static uint64_t rows_written(const struct toc_graph *graph, uint32_t index, const uint32_t *rows)
+static void block_rows(const struct toc_graph *graph, uint32_t n, uint32_t *ret_rows)
 {
-    return graph->layers[index].last ? rows[graph->layers[index].inputs[0]] : rows[index];
+    for (uint32_t i = 0; i < graph->n_layers; i++)
+        ret_rows[i] = n / graph->layers[i].step;
+}
+
+static uint64_t most_work(const struct toc_net *net, const uint32_t *rows, uint32_t n_streams)
+{
+    uint64_t most = 0;
+
+    for (uint32_t i = 1; i < net->graph->n_layers; i++) {
+        uint64_t needs = net->graph->layers[i].folded ? 0 : toc_run_work(net, i, rows, n_streams);
+
+        most = needs > most ? needs : most;
+    }
+    return most;
+}
+
+/* How many streams go through at once, n rows of each. */
+static uint32_t streams_at_once(const struct toc_net_buffers *buffers, uint32_t n)
+{
+    uint32_t streams = buffers->block_rows / n;
+
+    return streams > TOC_NET_STREAMS ? TOC_NET_STREAMS : streams;
+}
+
+static void plan_window(const struct toc_net *net, struct toc_net_buffers *buffers, uint64_t *floats, uint64_t *work)
+{
+    window_rows(net->graph, buffers->max_rows, buffers->rows);
+    toc_plan_make(net->graph, buffers->rows, true, &buffers->window);
+    *floats = buffers->window.floats;
+    *work = most_work(net, buffers->rows, 1);
+}
+
+/* The work of a block is largest with many short streams or with one long one. */
+static void plan_block(const struct toc_net *net, struct toc_net_buffers *buffers, uint64_t *floats, uint64_t *work)
+{
+    uint32_t step = net->graph->layers[net->graph->output].step;
+
+    buffers->block_rows = buffers->max_rows > TOC_NET_BLOCK_ROWS ? buffers->max_rows : TOC_NET_BLOCK_ROWS;
+    buffers->block_rows = (buffers->block_rows + step - 1) / step * step;
+    for (uint32_t n = step; n <= buffers->block_rows; n = n == buffers->block_rows ? n + 1 : buffers->block_rows) {
+        uint64_t needs;
+
+        block_rows(net->graph, n, buffers->rows);
+        needs = most_work(net, buffers->rows, streams_at_once(buffers, n));
+        *work = needs > *work ? needs : *work;
+    }
+    block_rows(net->graph, buffers->block_rows, buffers->rows);
+    toc_plan_make(net->graph, buffers->rows, false, &buffers->block);
+    *floats = buffers->block.floats > *floats ? buffers->block.floats : *floats;
 }
 
 int toc_net_buffers_create(const struct toc_net *net, uint32_t max_rows, struct toc_net_buffers **ret_buffers)
 {
     struct toc_net_buffers *buffers = calloc(1, sizeof(*buffers));
-    uint64_t at = 0, work = 0;
+    uint64_t floats = 0, work = 0;
     int error;
 
     if (buffers == NULL)
         return -ENOMEM;
     buffers->max_rows = max_rows;
-    plan_rows(net->graph, max_rows, buffers->rows);
-    for (uint32_t i = 0; i < net->graph->n_layers; i++) {
-        const struct toc_layer *layer = &net->graph->layers[i];
-        uint64_t needs = layer->folded ? 0 : work_of(net, i);
-
-        at += toc_weights_aligned((uint64_t)layer->margin_left * layer->channels);
-        buffers->at[i] = at;
-        at += toc_weights_aligned((rows_written(net->graph, i, buffers->rows) + layer->margin_right) * layer->channels);
-        work = needs > work ? needs : work;
-    }
-    buffers->work_at = at;
-    error = toc_weights_take(at + work, &buffers->values);
+    plan_window(net, buffers, &floats, &work);
+    if (net->graph->causal)
+        plan_block(net, buffers, &floats, &work);
+    floats = toc_weights_aligned(floats);
+    error = toc_weights_take(floats + work + 16, &buffers->values);
     if (error != 0) {
         free(buffers);
         return error;
     }
+    buffers->work = buffers->values + floats;
     *ret_buffers = buffers;
     return 0;
 }
@@ -217,212 +196,159 @@ void toc_net_buffers_destroy(struct toc_net_buffers *buffers)
     free(buffers);
 }
 
-/* ---- layers ---- */
-
-/* The first row a convolution or pool reads: inside the left margin, or past rows that a negative padding crops. */
-static const float *first_read(const struct step *step)
+struct toc_rows toc_run_rows(const struct toc_run *run, uint32_t layer)
 {
-    return step->in - (ptrdiff_t)step->layer->pad_left * (ptrdiff_t)step->layer->in_channels;
+    const struct toc_place *place = &run->plan->places[layer];
+    ptrdiff_t pitch = (ptrdiff_t)run->net->graph->layers[place->root].channels;
+
+    return (struct toc_rows){
+        run->buffers->values + run->plan->at[place->root] + place->row * pitch + (ptrdiff_t)place->column, pitch};
 }
 
-static void run_maxpool(const struct step *step, uint64_t seen)
+/* ---- a whole window ---- */
+
+static void want(struct toc_net_buffers *buffers, uint32_t layer, uint32_t first, uint32_t count)
 {
-    const struct toc_layer *layer = step->layer;
-    int64_t left = layer->pad_left, known = (int64_t)(seen / layer->step * layer->stride);
-    uint32_t skip = left > known ? (uint32_t)(left - known) : 0;
+    uint32_t end = first + count, old = buffers->first[layer] + buffers->count[layer];
 
-    toc_nn_maxpool(first_read(step), layer->channels, layer->kernel, layer->stride, step->rows, skip,
-                   (uint32_t)(left + step->in_rows), step->out);
-    toc_nn_activate(layer->activation, layer->slope, step->out, (size_t)step->rows * layer->channels);
-}
-
-static void run_recurrent(const struct step *step)
-{
-    const struct toc_layer *layer = step->layer;
-    struct toc_nn_recurrent recurrent = recurrent_of(layer, step->parts);
-
-    if (layer->op == TOC_OP_LSTM)
-        toc_nn_lstm(&recurrent, step->in, step->in_rows, step->hidden, step->cell, step->work, step->out);
-    else
-        toc_nn_gru(&recurrent, step->in, step->in_rows, step->hidden, step->work, step->out);
-    if (layer->last)
-        memcpy(step->out, step->hidden, layer->channels * sizeof(float));
-}
-
-static void run_add(const struct step *step, const struct toc_net_buffers *buffers)
-{
-    const struct toc_layer *layer = step->layer;
-    size_t n = (size_t)step->rows * layer->channels;
-
-    memcpy(step->out, step->in, n * sizeof(float));
-    for (uint32_t k = 1; k < layer->n_inputs; k++) {
-        const float *other = buffers->values + buffers->at[layer->inputs[k]];
-
-        for (size_t i = 0; i < n; i++)
-            step->out[i] += other[i];
+    if (count == 0)
+        return;
+    if (buffers->count[layer] > 0) {
+        first = first < buffers->first[layer] ? first : buffers->first[layer];
+        end = end > old ? end : old;
     }
-    toc_nn_activate(layer->activation, layer->slope, step->out, n);
+    buffers->first[layer] = first;
+    buffers->count[layer] = end - first;
 }
 
-static void run_concat(const struct toc_net *net, const struct step *step, const struct toc_net_buffers *buffers)
+/* From the rows of output back to what they are made of. */
+static void want_inputs(const struct toc_graph *graph, struct toc_net_buffers *buffers, uint32_t first, uint32_t count)
 {
-    const struct toc_layer *layer = step->layer;
-    size_t column = 0;
+    memset(buffers->count, 0, graph->n_layers * sizeof(*buffers->count));
+    want(buffers, graph->output, first, count);
+    for (uint32_t i = graph->output; i > 0; i--) {
+        const struct toc_layer *layer = &graph->layers[i];
 
-    for (uint32_t k = 0; k < layer->n_inputs; k++) {
-        const float *from = buffers->values + buffers->at[layer->inputs[k]];
-        size_t width = net->graph->layers[layer->inputs[k]].channels;
-
-        for (size_t t = 0; t < step->rows; t++)
-            memcpy(step->out + t * layer->channels + column, from + t * width, width * sizeof(float));
-        column += width;
+        if (layer->folded || buffers->count[i] == 0)
+            continue;
+        toc_graph_needs(layer, buffers->first[i], buffers->count[i], buffers->rows[layer->inputs[0]], &first, &count);
+        for (uint32_t k = 0; k < layer->n_inputs; k++)
+            want(buffers, layer->inputs[k], first, count);
     }
 }
 
-static void run_flatten(const struct step *step)
+/* The rows around a sequence, when its buffer comes to life: the memory was another layer's before. */
+static void clear_margins(const struct toc_run *run, uint32_t layer)
 {
-    size_t channels = step->layer->in_channels;
+    uint32_t root = run->plan->places[layer].root;
+    struct toc_rows rows = toc_run_rows(run, root);
+    size_t pitch = (size_t)rows.pitch, left = run->plan->margin_left[root] * pitch;
 
-    for (size_t t = 0; t < step->in_rows; t++)
-        for (size_t c = 0; c < channels; c++)
-            step->out[c * step->in_rows + t] = step->in[t * channels + c];
+    if (run->plan->begin[root] != layer)
+        return;
+    memset(rows.at - left, 0, left * sizeof(float));
+    memset(rows.at + run->buffers->rows[root] * pitch, 0, run->plan->margin_right[root] * pitch * sizeof(float));
 }
 
-/* Operations that work in place on a copy of their input. */
-static void run_pointwise(const struct step *step)
-{
-    const struct toc_layer *layer = step->layer;
-    size_t n = (size_t)step->rows * layer->channels;
-
-    memcpy(step->out, step->in, n * sizeof(float));
-    if (layer->op == TOC_OP_SOFTMAX)
-        toc_nn_softmax(step->out, step->rows, layer->channels);
-    if (layer->op == TOC_OP_BATCHNORM)
-        toc_nn_scale(step->out, step->rows, layer->channels, step->parts[0], step->parts[1]);
-    toc_nn_activate(layer->activation, layer->slope, step->out, n);
-}
-
-static void run_layer(const struct toc_net *net, const struct step *step, const struct toc_net_buffers *buffers,
-                      uint64_t seen)
-{
-    const struct toc_layer *layer = step->layer;
-    struct toc_nn_conv conv = conv_of(layer, step->parts);
-
-    switch (layer->op) {
-    case TOC_OP_CONV1D:
-        toc_nn_conv1d(&conv, first_read(step), step->rows, step->work, step->out);
-        break;
-    case TOC_OP_DENSE:
-        toc_nn_conv1d(&conv, step->in, step->rows, step->work, step->out);
-        break;
-    case TOC_OP_CONVTRANSPOSE1D:
-        toc_nn_transposed(&conv, step->in, step->in_rows, step->work, step->out);
-        break;
-    case TOC_OP_MAXPOOL:
-        run_maxpool(step, seen);
-        break;
-    case TOC_OP_AVGPOOL:
-        toc_nn_avgpool(first_read(step), layer->channels, layer->kernel, layer->stride, step->rows, step->out);
-        toc_nn_activate(layer->activation, layer->slope, step->out, (size_t)step->rows * layer->channels);
-        break;
-    case TOC_OP_LSTM:
-    case TOC_OP_GRU:
-        run_recurrent(step);
-        break;
-    case TOC_OP_ADD:
-        run_add(step, buffers);
-        break;
-    case TOC_OP_CONCAT:
-        run_concat(net, step, buffers);
-        break;
-    case TOC_OP_CROP:
-        memcpy(step->out, step->in + (size_t)layer->pad_left * layer->channels,
-               (size_t)step->rows * layer->channels * sizeof(float));
-        break;
-    case TOC_OP_FLATTEN:
-        run_flatten(step);
-        break;
-    case TOC_OP_BATCHNORM:
-    case TOC_OP_SOFTMAX:
-    case TOC_OP_SIGMOID:
-    case TOC_OP_TANH:
-    case TOC_OP_RELU:
-    case TOC_OP_LEAKY_RELU:
-        run_pointwise(step);
-        break;
-    case TOC_OP_INPUT:
-    case TOC_OP_COUNT:
-        break;
-    }
-}
-
-/* ---- a run ---- */
-
-static void load_margin(const struct toc_net *net, uint32_t index, const struct toc_net_state *state,
-                        struct toc_net_buffers *buffers)
-{
-    const struct toc_layer *layer = &net->graph->layers[index];
-    size_t n = (size_t)layer->margin_left * layer->channels;
-    float *row0 = buffers->values + buffers->at[index];
-
-    if (net->graph->causal)
-        memcpy(row0 - n, state->values + net->margin_at[index], n * sizeof(float));
-    else /* zero since create, but a longer sequence may have been written past the last row */
-        memset(row0 + (size_t)buffers->rows[index] * layer->channels, 0,
-               (size_t)layer->margin_right * layer->channels * sizeof(float));
-}
-
-static void save_margin(const struct toc_net *net, uint32_t index, struct toc_net_state *state,
-                        const struct toc_net_buffers *buffers)
-{
-    const struct toc_layer *layer = &net->graph->layers[index];
-    size_t n = (size_t)layer->margin_left * layer->channels;
-    const float *end = buffers->values + buffers->at[index] + (size_t)buffers->rows[index] * layer->channels;
-
-    if (net->graph->causal)
-        memcpy(state->values + net->margin_at[index], end - n, n * sizeof(float));
-}
-
-static struct step step_of(const struct toc_net *net, uint32_t index, struct toc_net_state *state,
-                           const struct toc_net_buffers *buffers)
-{
-    const struct toc_layer *layer = &net->graph->layers[index];
-    float *hidden = state->values + net->hidden_at[index];
-
-    return (struct step){.layer = layer,
-                         .parts = net->weights.parts[index],
-                         .in = buffers->values + buffers->at[layer->inputs[0]],
-                         .in_rows = buffers->rows[layer->inputs[0]],
-                         .out = buffers->values + buffers->at[index],
-                         .rows = buffers->rows[index],
-                         .work = buffers->values + buffers->work_at,
-                         .hidden = hidden,
-                         .cell = hidden + toc_weights_aligned(layer->channels)};
-}
-
-uint32_t toc_net_run(const struct toc_net *net, struct toc_net_state *state, struct toc_net_buffers *buffers,
-                     const float *rows, uint32_t n, float *ret_out)
+void toc_net_window(const struct toc_net *net, struct toc_net_buffers *buffers, const float *rows, uint32_t n,
+                    uint32_t first, uint32_t count, float *ret_out)
 {
     const struct toc_graph *graph = net->graph;
-    uint32_t output = graph->output;
+    const struct toc_run run = {.net = net, .buffers = buffers, .plan = &buffers->window, .n_streams = 1};
+    uint32_t channels = graph->layers[graph->output].channels;
 
     assert(n > 0 && n <= buffers->max_rows);
-    assert(graph->causal ? n % graph->layers[output].step == 0 : n == graph->length);
-    plan_rows(graph, n, buffers->rows);
-    toc_nn_clean(rows, (size_t)n * graph->layers[0].channels, buffers->values + buffers->at[0]);
+    window_rows(graph, n, buffers->rows);
+    assert(first + count <= buffers->rows[graph->output]);
+    want_inputs(graph, buffers, first, count);
     for (uint32_t i = 0; i < graph->n_layers; i++) {
         if (graph->layers[i].folded)
             continue;
-        if (i > 0) {
-            struct step step = step_of(net, i, state, buffers);
-
-            run_layer(net, &step, buffers, state->seen);
-        }
-        load_margin(net, i, state, buffers);
-        save_margin(net, i, state, buffers);
+        clear_margins(&run, i);
+        if (i == 0)
+            toc_nn_clean(rows + (size_t)buffers->first[0] * graph->layers[0].channels,
+                         (size_t)buffers->count[0] * graph->layers[0].channels,
+                         toc_rows_from(toc_run_rows(&run, 0), buffers->first[0]).at);
+        else if (buffers->count[i] > 0)
+            toc_run_window_layer(&run, i);
     }
-    state->seen += n;
-    memcpy(ret_out, buffers->values + buffers->at[output],
-           (size_t)buffers->rows[output] * graph->layers[output].channels * sizeof(float));
-    return buffers->rows[output];
+    toc_nn_copy(toc_rows_from(toc_run_rows(&run, graph->output), first), count, channels,
+                (struct toc_rows){ret_out, (ptrdiff_t)channels});
+}
+
+/* ---- blocks of streams ---- */
+
+/* The last rows of a layer go into each stream's ring: row a of a stream lies in slot a % margin_left. */
+static void keep(const struct toc_run *run, uint32_t index)
+{
+    const struct toc_layer *layer = &run->net->graph->layers[index];
+    uint32_t slots = layer->margin_left, rows = run->buffers->rows[index], n = rows < slots ? rows : slots;
+    struct toc_rows from = toc_run_rows(run, index);
+
+    for (uint32_t s = 0; s < run->n_streams; s++) {
+        struct toc_net_state *state = run->states[s];
+        struct toc_rows ring = {state->values + run->net->ring_at[index], (ptrdiff_t)layer->channels};
+        uint64_t begin = state->seen / layer->step + rows - n;
+        uint32_t slot = (uint32_t)(begin % slots), straight = n < slots - slot ? n : slots - slot;
+        struct toc_rows last = toc_rows_from(from, (int64_t)s * rows + (rows - n));
+
+        toc_nn_copy(last, straight, layer->channels, toc_rows_from(ring, slot));
+        toc_nn_copy(toc_rows_from(last, straight), n - straight, layer->channels, ring);
+    }
+}
+
+/* A ring is renewed when the last layer that reads it has run, and before its rows' memory is another's. */
+static void keep_read(const struct toc_run *run, const uint32_t *last_window, uint32_t reader)
+{
+    for (uint32_t i = 0; i < reader; i++)
+        if (run->net->graph->layers[i].margin_left > 0 && last_window[i] == reader)
+            keep(run, i);
+}
+
+static void last_readers(const struct toc_graph *graph, uint32_t *ret_last)
+{
+    for (uint32_t i = 0; i < graph->n_layers; i++) {
+        ret_last[i] = 0;
+        for (uint32_t k = 0; k < graph->layers[i].n_inputs && !graph->layers[i].folded; k++)
+            ret_last[graph->layers[i].inputs[k]] = i;
+    }
+}
+
+static void push_block(const struct toc_run *run, const uint32_t *last, const float *rows, uint32_t n, float *ret_out)
+{
+    const struct toc_graph *graph = run->net->graph;
+    uint32_t channels = graph->layers[graph->output].channels;
+
+    toc_nn_clean(rows, (size_t)run->n_streams * n * graph->layers[0].channels, toc_run_rows(run, 0).at);
+    for (uint32_t i = 1; i < graph->n_layers; i++) {
+        if (graph->layers[i].folded)
+            continue;
+        toc_run_block_layer(run, i);
+        keep_read(run, last, i);
+    }
+    toc_nn_copy(toc_run_rows(run, graph->output), run->n_streams * run->buffers->rows[graph->output], channels,
+                (struct toc_rows){ret_out, (ptrdiff_t)channels});
+    for (uint32_t s = 0; s < run->n_streams; s++)
+        run->states[s]->seen += n;
+}
+
+void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states, uint32_t n_streams,
+                  struct toc_net_buffers *buffers, const float *rows, uint32_t n, float *ret_out)
+{
+    const struct toc_layer *input = &net->graph->layers[0], *output = &net->graph->layers[net->graph->output];
+    uint32_t at_once = streams_at_once(buffers, n), last[TOC_GRAPH_LAYERS_MAX];
+
+    assert(net->graph->causal && n > 0 && n <= buffers->max_rows && n % output->step == 0);
+    block_rows(net->graph, n, buffers->rows);
+    last_readers(net->graph, last);
+    for (uint32_t s = 0; s < n_streams; s += at_once) {
+        struct toc_run run = {.net = net,
+                              .buffers = buffers,
+                              .plan = &buffers->block,
+                              .states = states + s,
+                              .n_streams = n_streams - s < at_once ? n_streams - s : at_once};
+
+        push_block(&run, last, rows + (size_t)s * n * input->channels, n,
+                   ret_out + (size_t)s * (n / output->step) * output->channels);
+    }
 }

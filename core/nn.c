@@ -1,9 +1,7 @@
 /*
- * Layers over CBLAS. A convolution gathers the rows it reads into a tile of
- * columns and is one sgemm per tile: CBLAS refuses overlapping rows (a
- * leading dimension below the width), so the view without a copy exists only
- * for kernels not longer than their stride, and there it is used. Tiles keep
- * the work space small and inside the cache however long the input.
+ * Layers over products. Rows are time-major, so the rows a convolution reads
+ * for one output lie side by side already and those of the next output
+ * overlap them: nothing is gathered, the product steps over them.
  */
 #include "core/nn.h"
 
@@ -12,174 +10,340 @@
 #include <math.h>
 #include <string.h>
 
-/* The loops over channels are what is not BLAS here; gcc turns them into vector code at -O3 only, clang always. */
+/* The loops over channels are what is no product here; gcc turns them into vector code at -O3 only, clang always. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
 
-/* Floats of gathered columns per tile: 64 KiB, a good part of a second-level cache. One row at least. */
-#define TILE_FLOATS 16384u
-/* Rows of precomputed input gates: enough for sgemm to pay, little enough to stay in cache. */
-#define GATE_ROWS 32u
-/* 128^3 multiplications: beyond what OpenBLAS does without its large buffer. */
-#define WARM_UP 128
+/* Rows of a tile that passes through work space: a few tens of KiB, so that it stays in the first caches. */
+#define TILE_ROWS 32u
 
-void toc_nn_prepare(void)
+/* Measured (./run bench): weights beyond the second cache and rows enough to reuse them are where the blocking of a
+ * BLAS wins; below, the kernels do, up to twice. */
+#define LARGE_WEIGHTS (UINT64_C(1) << 19)
+#define LARGE_ROWS 32u
+
+bool toc_nn_is_large(uint64_t terms, uint64_t columns)
 {
-    float a[WARM_UP * WARM_UP] = {0}, c[WARM_UP * WARM_UP];
+    return terms * columns >= LARGE_WEIGHTS;
+}
+
+void toc_nn_prepare_large(void)
+{
+    enum { N = 128 };
+    float a[N * N] = {0}, c[N * N];
 
     openblas_set_num_threads(1);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, WARM_UP, WARM_UP, WARM_UP, 1.0f, a, WARM_UP, a, WARM_UP,
-                0.0f, c, WARM_UP);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, N, N, N, 1.0f, a, N, a, N, 0.0f, c, N);
 }
 
-size_t toc_nn_width(size_t n)
+static void multiply_large(const struct toc_product *p)
 {
-    return (n + 15) / 16 * 16;
+    for (size_t r = 0; r < p->rows; r++)
+        memcpy(p->out + (ptrdiff_t)r * p->out_step, p->init, p->columns * sizeof(float));
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)p->rows, (blasint)p->columns, (blasint)p->segment,
+                1.0f, p->in, (blasint)p->in_step, p->weight, (blasint)toc_kernels_width(p->columns), 1.0f, p->out,
+                (blasint)p->out_step);
 }
 
-void toc_nn_pack_conv(const float *weight, uint32_t out, uint32_t in, uint32_t kernel, float *ret_packed)
+static struct toc_rows from(struct toc_rows rows, size_t t)
 {
-    size_t width = toc_nn_width(out);
+    return toc_rows_from(rows, (int64_t)t);
+}
 
-    for (size_t o = 0; o < out; o++)
+static size_t width(uint64_t n)
+{
+    return (size_t)toc_kernels_width(n);
+}
+
+/* ---- convolution ---- */
+
+/* Terms of two rows at once need pairs that do not straddle two runs of neighbouring floats. */
+bool toc_nn_pairs(const struct toc_kernels *kernels, const struct toc_nn_conv *conv)
+{
+    return conv->out <= kernels->paired_columns && conv->groups == 1 && (conv->in % 2 == 0 || conv->dilation == 1);
+}
+
+uint64_t toc_nn_conv_packed(const struct toc_nn_conv *conv)
+{
+    uint64_t terms = (uint64_t)conv->kernel * (conv->in / conv->groups);
+
+    return conv->groups * toc_kernels_packed(conv->paired, terms, conv->out / conv->groups);
+}
+
+void toc_nn_pack_conv(const struct toc_nn_conv *conv, const float *weight, const float *scale, float *packed)
+{
+    const size_t in = conv->in / conv->groups, out = conv->out / conv->groups;
+    const size_t part = (size_t)toc_kernels_packed(conv->paired, in * conv->kernel, out);
+
+    for (size_t o = 0; o < conv->out; o++)
         for (size_t i = 0; i < in; i++)
-            for (size_t k = 0; k < kernel; k++)
-                ret_packed[(k * in + i) * width + o] = weight[(o * in + i) * kernel + k];
+            for (size_t k = 0; k < conv->kernel; k++)
+                toc_kernels_pack(conv->paired, k * in + i, o % out, out, *weight++ * (scale != NULL ? scale[o] : 1.0f),
+                                 packed + o / out * part);
 }
 
-void toc_nn_pack_transposed(const float *weight, uint32_t in, uint32_t out, uint32_t kernel, float *ret_packed)
+/* What a product itself can do to its result; the rest is done to its rows afterwards. */
+static float slope_of(enum toc_nn_activation activation, float slope)
 {
-    size_t width = toc_nn_width((size_t)kernel * out);
-
-    for (size_t i = 0; i < in; i++)
-        for (size_t o = 0; o < out; o++)
-            for (size_t k = 0; k < kernel; k++)
-                ret_packed[i * width + k * out + o] = weight[(i * out + o) * kernel + k];
+    return activation == TOC_NN_RELU ? 0.0f : activation == TOC_NN_LEAKY_RELU ? slope : 1.0f;
 }
 
-/* Rows of a tile whose widest matrix has so many columns. */
-static uint32_t tile_rows(size_t columns)
+static void finish(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows out,
+                   uint32_t rows)
 {
-    return columns >= TILE_FLOATS ? 1u : (uint32_t)(TILE_FLOATS / columns);
+    if (conv->activation != TOC_NN_NONE && conv->activation != TOC_NN_RELU && conv->activation != TOC_NN_LEAKY_RELU)
+        toc_nn_activate(kernels, conv->activation, conv->slope, out, rows, conv->out);
 }
 
-/* Rows that do not overlap and have no holes inside can be read where they are. */
-static int reads_in_place(const struct toc_nn_conv *conv)
+void toc_nn_conv1d(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in, uint32_t rows,
+                   struct toc_rows out)
 {
-    return conv->kernel == 1 || (conv->dilation == 1 && conv->kernel <= conv->stride);
+    const uint32_t group_in = conv->in / conv->groups, group_out = conv->out / conv->groups;
+    const bool together = conv->dilation == 1 && in.pitch == (ptrdiff_t)group_in;
+    struct toc_product product = {
+        .in = in.at,
+        .in_step = (ptrdiff_t)conv->stride * in.pitch,
+        .segments = together ? 1 : conv->kernel,
+        .segment = together ? conv->kernel * group_in : group_in,
+        .segment_step = (ptrdiff_t)conv->dilation * in.pitch,
+        .rows = rows,
+        .weight = conv->weight,
+        .paired = conv->paired,
+        .columns = group_out,
+        .init = conv->bias,
+        .out = out.at,
+        .out_step = out.pitch,
+        .slope = slope_of(conv->activation, conv->slope),
+    };
+
+    if (conv->groups == 1 && product.segments == 1 && product.in_step >= (ptrdiff_t)product.segment &&
+        rows >= LARGE_ROWS && toc_nn_is_large(product.segment, group_out)) {
+        multiply_large(&product);
+        toc_nn_activate(kernels, conv->activation, conv->slope, out, rows, conv->out);
+        return;
+    }
+    for (uint32_t g = 0; g < conv->groups; g++) {
+        kernels->multiply(&product);
+        product.in += group_in;
+        product.out += group_out;
+        product.weight += toc_kernels_packed(product.paired, (uint64_t)conv->kernel * group_in, group_out);
+        product.init += width(group_out);
+    }
+    finish(kernels, conv, out, rows);
 }
 
-static uint32_t conv_tile(const struct toc_nn_conv *conv)
-{
-    size_t columns = (size_t)conv->kernel * conv->in, width = toc_nn_width(conv->out);
+/* ---- transposed convolution ---- */
 
-    return tile_rows(columns > width ? columns : width);
+/*
+ * Output rows t * stride + phase, for phase 0 .. stride - 1, read input rows t, t - 1, ...: an ordinary convolution
+ * whose columns are the phases side by side. Taps past the kernel have weights of zero.
+ */
+uint32_t toc_nn_transposed_taps(const struct toc_nn_conv *conv)
+{
+    return (conv->kernel + conv->stride - 1) / conv->stride;
 }
 
-size_t toc_nn_conv_work(const struct toc_nn_conv *conv)
+uint64_t toc_nn_transposed_packed(const struct toc_nn_conv *conv)
 {
-    size_t columns = reads_in_place(conv) ? 0 : toc_nn_width((size_t)conv->kernel * conv->in * conv_tile(conv));
+    return toc_kernels_packed(false, (uint64_t)toc_nn_transposed_taps(conv) * conv->in,
+                              (uint64_t)conv->stride * conv->out);
+}
 
-    return columns + toc_nn_width(conv->out) * conv_tile(conv);
+void toc_nn_pack_transposed(const struct toc_nn_conv *conv, const float *weight, const float *scale, float *packed)
+{
+    const size_t taps = toc_nn_transposed_taps(conv), stride = conv->stride;
+
+    for (size_t i = 0; i < conv->in; i++)
+        for (size_t o = 0; o < conv->out; o++)
+            for (size_t k = 0; k < conv->kernel; k++)
+                toc_kernels_pack(false, (taps - 1 - k / stride) * conv->in + i, k % stride * conv->out + o,
+                                 stride * conv->out, *weight++ * (scale != NULL ? scale[o] : 1.0f), packed);
 }
 
 size_t toc_nn_transposed_work(const struct toc_nn_conv *conv)
 {
-    size_t width = toc_nn_width((size_t)conv->kernel * conv->out);
-
-    return width * tile_rows(width);
+    return TILE_ROWS * width((uint64_t)conv->stride * conv->out);
 }
 
-/* Input gates of GATE_ROWS rows, then those of the hidden state for one. */
-static size_t gates_work(const struct toc_nn_recurrent *layer, size_t gates)
+/* Blocks of `stride` rows to where they belong, without what lies outside first .. end - 1. */
+static void spread(const struct toc_nn_conv *conv, const float *work, uint32_t block, uint32_t blocks, uint32_t first,
+                   uint32_t end, struct toc_rows out)
 {
-    return toc_nn_width(gates * layer->units) * (GATE_ROWS + 1);
+    const size_t row = width((uint64_t)conv->stride * conv->out);
+
+    for (uint32_t b = 0; b < blocks; b++)
+        for (uint32_t phase = 0; phase < conv->stride; phase++) {
+            uint32_t t = (block + b) * conv->stride + phase;
+
+            if (t >= first && t < end)
+                memcpy(from(out, t - first).at, work + b * row + (size_t)phase * conv->out, conv->out * sizeof(float));
+        }
 }
 
-size_t toc_nn_lstm_work(const struct toc_nn_recurrent *layer)
+void toc_nn_transposed(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in,
+                       uint32_t first, uint32_t rows, float *work, struct toc_rows out)
 {
-    return gates_work(layer, 4);
+    const uint32_t taps = toc_nn_transposed_taps(conv), end = first + rows;
+    const uint32_t last_block = (end + conv->stride - 1) / conv->stride;
+    const bool together = in.pitch == (ptrdiff_t)conv->in;
+    struct toc_product product = {
+        .in_step = in.pitch,
+        .segments = together ? 1 : taps,
+        .segment = together ? taps * conv->in : conv->in,
+        .segment_step = in.pitch,
+        .weight = conv->weight,
+        .columns = conv->stride * conv->out,
+        .init = conv->bias,
+        .out = work,
+        .out_step = (ptrdiff_t)width((uint64_t)conv->stride * conv->out),
+        .slope = slope_of(conv->activation, conv->slope),
+    };
+
+    for (uint32_t block = first / conv->stride; block < last_block; block += product.rows) {
+        product.rows = last_block - block < TILE_ROWS ? last_block - block : TILE_ROWS;
+        product.in = in.at + ((ptrdiff_t)block - (ptrdiff_t)taps + 1) * in.pitch;
+        kernels->multiply(&product);
+        spread(conv, work, block, product.rows, first, end, out);
+    }
+    finish(kernels, conv, out, rows);
 }
 
-size_t toc_nn_gru_work(const struct toc_nn_recurrent *layer)
+/* ---- recurrent layers ---- */
+
+uint64_t toc_nn_recurrent_packed(uint32_t terms, uint32_t units)
 {
-    return gates_work(layer, 3);
+    return toc_kernels_packed(false, terms, 4 * (uint64_t)units);
 }
 
-/* out[rows][width] = in[rows][n], rows `step` floats apart, times weight[n][width]. */
-static void multiply(const float *in, size_t step, uint32_t rows, size_t n, const float *weight, size_t width,
-                     float *ret_out)
+/* A GRU's n is two columns: 2 from the input, 3 from the hidden state, so that the reset gate can come between. */
+void toc_nn_pack_recurrent(uint32_t terms, uint32_t units, bool gru, bool hidden, const float *weight, float *packed)
 {
-    blasint w = (blasint)width;
+    const size_t gates = gru ? 3 : 4;
 
-    if (rows == 1)
-        cblas_sgemv(CblasRowMajor, CblasTrans, (blasint)n, w, 1.0f, weight, w, in, 1, 0.0f, ret_out, 1);
+    for (size_t g = 0; g < gates; g++)
+        for (size_t u = 0; u < units; u++)
+            for (size_t i = 0; i < terms; i++)
+                toc_kernels_pack(false, i, (g + (gru && hidden && g == 2)) * units + u, 4 * (size_t)units, *weight++,
+                                 packed);
+}
+
+/* Rows of input gates made at once: enough for a product to pay, little enough to stay in the first caches. */
+static uint32_t gate_rows(uint32_t n)
+{
+    return n >= TILE_ROWS ? 1 : TILE_ROWS / n;
+}
+
+/* Input gates of gate_rows() rows of n sequences, gates of one row of each; a cell reads 16 floats past its gates. */
+size_t toc_nn_recur_work(uint32_t units, uint32_t n)
+{
+    return width(4 * (uint64_t)units) * n * (gate_rows(n) + 1) + 16;
+}
+
+static void cells(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, const float *gates,
+                  float *hidden, float *cell)
+{
+    if (layer->gru)
+        kernels->gru_cell(layer->units, gates, hidden);
     else
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)rows, w, (blasint)n, 1.0f, in, (blasint)step,
-                    weight, w, 0.0f, ret_out, w);
+        kernels->lstm_cell(layer->units, gates, hidden, cell);
 }
 
-/* Packed rows to rows of n, plus the bias. */
-static void add_bias(const float *packed, size_t width, const float *bias, size_t n, uint32_t rows, float *ret_out)
+/* The part of the gates that does not wait for the row before, `made` rows from row t on of each sequence. */
+static void feed(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
+                 uint32_t n, uint32_t rows, uint32_t t, uint32_t made, float *ret_gates)
 {
-    for (uint32_t t = 0; t < rows; t++, packed += width, ret_out += n)
-        for (size_t c = 0; c < n; c++)
-            ret_out[c] = packed[c] + bias[c];
-}
+    const size_t row = width(4 * (uint64_t)layer->units);
+    const bool whole = made == rows; /* then the sequences follow each other in the gates as they do in the input */
+    struct toc_product product = {.in = from(in, t).at,
+                                  .in_step = in.pitch,
+                                  .segments = 1,
+                                  .segment = layer->in,
+                                  .rows = whole ? n * made : made,
+                                  .weight = layer->weight_in,
+                                  .columns = 4 * layer->units,
+                                  .init = layer->bias,
+                                  .out = ret_gates,
+                                  .out_step = (ptrdiff_t)row,
+                                  .slope = 1.0f};
 
-/* The rows each output reads, side by side. */
-static void gather(const struct toc_nn_conv *conv, const float *in, uint32_t rows, float *columns)
-{
-    size_t run = conv->dilation == 1 ? (size_t)conv->kernel * conv->in : conv->in;
-    size_t runs = conv->dilation == 1 ? 1 : conv->kernel;
-
-    for (size_t t = 0; t < rows; t++)
-        for (size_t r = 0; r < runs; r++, columns += run)
-            memcpy(columns, in + (t * conv->stride + r * conv->dilation) * conv->in, run * sizeof(*in));
-}
-
-void toc_nn_conv1d(const struct toc_nn_conv *conv, const float *in, uint32_t out_rows, float *work, float *ret_out)
-{
-    size_t columns = (size_t)conv->kernel * conv->in, step = (size_t)conv->stride * conv->in;
-    size_t width = toc_nn_width(conv->out);
-    uint32_t tile = conv_tile(conv);
-    float *packed = reads_in_place(conv) ? work : work + toc_nn_width(columns * tile);
-
-    for (uint32_t t = 0; t < out_rows; t += tile) {
-        uint32_t rows = out_rows - t < tile ? out_rows - t : tile;
-
-        if (reads_in_place(conv)) {
-            multiply(in + t * step, step, rows, columns, conv->weight, width, packed);
-        } else {
-            gather(conv, in + t * step, rows, work);
-            multiply(work, columns, rows, columns, conv->weight, width, packed);
-        }
-        add_bias(packed, width, conv->bias, conv->out, rows, ret_out + (size_t)t * conv->out);
+    for (uint32_t s = 0; s < (whole ? 1 : n); s++) {
+        kernels->multiply(&product);
+        product.in += (ptrdiff_t)rows * in.pitch;
+        product.out += (size_t)made * row;
     }
-    toc_nn_activate(conv->activation, conv->slope, ret_out, (size_t)out_rows * conv->out);
 }
 
-void toc_nn_transposed(const struct toc_nn_conv *conv, const float *in, uint32_t in_rows, float *work, float *ret_out)
+void toc_nn_recur(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
+                  uint32_t n, uint32_t rows, float *hidden, float *cell, float *work, struct toc_rows out)
 {
-    size_t used = (size_t)conv->kernel * conv->out, width = toc_nn_width(used);
-    uint32_t tile = tile_rows(width), out_rows = (in_rows - 1) * conv->stride + conv->kernel;
+    const uint32_t at_once = gate_rows(n);
+    const size_t row = width(4 * (uint64_t)layer->units), state = width(layer->units);
+    float *gates = work + row * n * at_once;
+    uint32_t made = 0;
 
-    for (uint32_t t = 0; t < out_rows; t++)
-        memcpy(ret_out + (size_t)t * conv->out, conv->bias, conv->out * sizeof(float));
-    for (uint32_t t = 0; t < in_rows; t += tile) {
-        uint32_t rows = in_rows - t < tile ? in_rows - t : tile;
-
-        multiply(in + (size_t)t * conv->in, conv->in, rows, conv->in, conv->weight, width, work);
-        for (size_t r = 0; r < rows; r++) {
-            float *out = ret_out + (t + r) * conv->stride * conv->out;
-
-            for (size_t i = 0; i < used; i++)
-                out[i] += work[r * width + i];
+    for (uint32_t t = 0; t < rows; t++) {
+        if (t % at_once == 0) {
+            made = rows - t < at_once ? rows - t : at_once;
+            feed(kernels, layer, in, n, rows, t, made, work);
+        }
+        kernels->multiply(&(struct toc_product){.in = hidden,
+                                                .in_step = (ptrdiff_t)state,
+                                                .segments = 1,
+                                                .segment = layer->units,
+                                                .rows = n,
+                                                .weight = layer->weight_hidden,
+                                                .columns = 4 * layer->units,
+                                                .init = work + t % at_once * row,
+                                                .init_step = (ptrdiff_t)(made * row),
+                                                .out = gates,
+                                                .out_step = (ptrdiff_t)row,
+                                                .slope = 1.0f});
+        for (uint32_t s = 0; s < n; s++) {
+            cells(kernels, layer, gates + s * row, hidden + s * state, cell + s * state);
+            memcpy(from(out, (size_t)s * rows + t).at, hidden + s * state, layer->units * sizeof(float));
         }
     }
-    toc_nn_activate(conv->activation, conv->slope, ret_out, (size_t)out_rows * conv->out);
 }
+
+/* ---- pools ---- */
+
+static float column_max(const float *in, ptrdiff_t pitch, uint32_t begin, uint32_t end)
+{
+    float best = in[(ptrdiff_t)begin * pitch];
+
+    for (uint32_t t = begin + 1; t < end; t++)
+        best = fmaxf(best, in[(ptrdiff_t)t * pitch]);
+    return best;
+}
+
+void toc_nn_maxpool(struct toc_rows in, uint32_t channels, uint32_t kernel, uint32_t stride, uint32_t rows,
+                    uint32_t skip, uint32_t end, struct toc_rows out)
+{
+    for (uint32_t t = 0; t < rows; t++) {
+        uint32_t begin = t * stride < skip ? skip : t * stride;
+        uint32_t stop = t * stride + kernel > end ? end : t * stride + kernel;
+        float *to = from(out, t).at;
+
+        for (uint32_t c = 0; c < channels; c++)
+            to[c] = begin < stop ? column_max(in.at + c, in.pitch, begin, stop) : 0.0f;
+    }
+}
+
+void toc_nn_avgpool(struct toc_rows in, uint32_t channels, uint32_t kernel, uint32_t stride, uint32_t rows,
+                    struct toc_rows out)
+{
+    for (size_t t = 0; t < rows; t++) {
+        float *to = from(out, t).at;
+
+        memset(to, 0, channels * sizeof(*to));
+        for (size_t k = 0; k < kernel; k++)
+            for (size_t c = 0; c < channels; c++)
+                to[c] += from(in, t * stride + k).at[c] / (float)kernel;
+    }
+}
+
+/* ---- value by value ---- */
 
 /* As a comparison, not as a class: that has a vector form. NaN fails it too. */
 static float finite_or_zero(float x)
@@ -187,168 +351,109 @@ static float finite_or_zero(float x)
     return fabsf(x) <= FLT_MAX ? x : 0.0f;
 }
 
-static float sigmoid(float x)
+static void leak(float *values, size_t n, float slope)
 {
-    return 1.0f / (1.0f + expf(-x));
+    for (size_t i = 0; i < n; i++)
+        values[i] = finite_or_zero(values[i] > 0.0f ? values[i] : slope * values[i]);
 }
 
-/* To 1e-7 absolute, at half the price of tanhf(), which keeps the relative error of tiny values as well. */
-static float hyperbolic_tangent(float x)
-{
-    return 1.0f - 2.0f / (1.0f + expf(2.0f * x));
-}
-
-/* gates += W_hidden h */
-static void add_hidden(const struct toc_nn_recurrent *layer, size_t gates, const float *hidden, float *out)
-{
-    cblas_sgemv(CblasRowMajor, CblasNoTrans, (blasint)(gates * layer->units), (blasint)layer->units, 1.0f,
-                layer->weight_hidden, (blasint)layer->units, hidden, 1, 1.0f, out, 1);
-}
-
-/* The part of the gates that does not wait for the previous row, for a tile of rows at once. */
-static void input_gates(const struct toc_nn_recurrent *layer, size_t gates, const float *in, uint32_t rows,
-                        float *ret_gates)
-{
-    size_t n = gates * layer->units, width = toc_nn_width(n);
-
-    multiply(in, layer->in, rows, layer->in, layer->weight_in, width, ret_gates);
-    for (uint32_t t = 0; t < rows; t++)
-        for (size_t g = 0; g < n; g++)
-            ret_gates[t * width + g] += layer->bias_in[g];
-}
-
-static void lstm_row(uint32_t units, const float *gates, float *hidden, float *cell)
-{
-    const float *i = gates, *f = i + units, *g = f + units, *o = g + units;
-
-    for (uint32_t u = 0; u < units; u++) {
-        cell[u] = sigmoid(f[u]) * cell[u] + sigmoid(i[u]) * hyperbolic_tangent(g[u]);
-        hidden[u] = sigmoid(o[u]) * hyperbolic_tangent(cell[u]);
-    }
-}
-
-void toc_nn_lstm(const struct toc_nn_recurrent *layer, const float *in, uint32_t rows, float *hidden, float *cell,
-                 float *work, float *ret_out)
-{
-    size_t n = 4 * (size_t)layer->units, width = toc_nn_width(n);
-
-    for (uint32_t t = 0; t < rows; t++, ret_out += layer->units) {
-        uint32_t r = t % GATE_ROWS;
-        float *gates = work + r * width;
-
-        if (r == 0)
-            input_gates(layer, 4, in + (size_t)t * layer->in, rows - t < GATE_ROWS ? rows - t : GATE_ROWS, work);
-        add_hidden(layer, 4, hidden, gates);
-        toc_nn_clean(gates, n, gates);
-        lstm_row(layer->units, gates, hidden, cell);
-        memcpy(ret_out, hidden, layer->units * sizeof(*hidden));
-    }
-}
-
-/* x: gates from the input, h: from the hidden state, each r, z, n. */
-static void gru_row(uint32_t units, const float *x, const float *h, float *hidden)
-{
-    for (uint32_t u = 0; u < units; u++) {
-        float reset = sigmoid(finite_or_zero(x[u] + h[u]));
-        float keep = sigmoid(finite_or_zero(x[units + u] + h[units + u]));
-        float fresh = hyperbolic_tangent(finite_or_zero(x[2 * units + u] + reset * h[2 * units + u]));
-
-        hidden[u] = (1.0f - keep) * fresh + keep * hidden[u];
-    }
-}
-
-void toc_nn_gru(const struct toc_nn_recurrent *layer, const float *in, uint32_t rows, float *hidden, float *work,
-                float *ret_out)
-{
-    size_t n = 3 * (size_t)layer->units, width = toc_nn_width(n);
-    float *from_hidden = work + GATE_ROWS * width;
-
-    for (uint32_t t = 0; t < rows; t++, ret_out += layer->units) {
-        uint32_t r = t % GATE_ROWS;
-
-        if (r == 0)
-            input_gates(layer, 3, in + (size_t)t * layer->in, rows - t < GATE_ROWS ? rows - t : GATE_ROWS, work);
-        memcpy(from_hidden, layer->bias_hidden, n * sizeof(*from_hidden));
-        add_hidden(layer, 3, hidden, from_hidden);
-        gru_row(layer->units, work + r * width, from_hidden, hidden);
-        memcpy(ret_out, hidden, layer->units * sizeof(*hidden));
-    }
-}
-
-static float column_max(const float *in, uint32_t channels, uint32_t from, uint32_t to)
-{
-    float best = in[(size_t)from * channels];
-
-    for (uint32_t t = from + 1; t < to; t++)
-        best = fmaxf(best, in[(size_t)t * channels]);
-    return best;
-}
-
-void toc_nn_maxpool(const float *in, uint32_t channels, uint32_t kernel, uint32_t stride, uint32_t out_rows,
-                    uint32_t skip, uint32_t end, float *ret_out)
-{
-    for (uint32_t t = 0; t < out_rows; t++) {
-        uint32_t from = t * stride < skip ? skip : t * stride;
-        uint32_t to = t * stride + kernel > end ? end : t * stride + kernel;
-
-        for (uint32_t c = 0; c < channels; c++)
-            *ret_out++ = from < to ? column_max(in + c, channels, from, to) : 0.0f;
-    }
-}
-
-void toc_nn_avgpool(const float *in, uint32_t channels, uint32_t kernel, uint32_t stride, uint32_t out_rows,
-                    float *ret_out)
-{
-    for (size_t t = 0; t < out_rows; t++, ret_out += channels) {
-        memset(ret_out, 0, channels * sizeof(*ret_out));
-        for (size_t k = 0; k < kernel; k++)
-            for (size_t c = 0; c < channels; c++)
-                ret_out[c] += in[(t * stride + k) * channels + c] / (float)kernel;
-    }
-}
-
-void toc_nn_activate(enum toc_nn_activation activation, float slope, float *values, size_t n)
+static void activate(const struct toc_kernels *kernels, enum toc_nn_activation activation, float slope, float *values,
+                     size_t n)
 {
     switch (activation) {
     case TOC_NN_NONE:
         toc_nn_clean(values, n, values);
         break;
     case TOC_NN_RELU:
-        for (size_t i = 0; i < n; i++)
-            values[i] = finite_or_zero(values[i] > 0.0f ? values[i] : 0.0f);
-        break;
     case TOC_NN_LEAKY_RELU:
-        for (size_t i = 0; i < n; i++)
-            values[i] = finite_or_zero(values[i] > 0.0f ? values[i] : slope * values[i]);
+        leak(values, n, slope_of(activation, slope));
         break;
     case TOC_NN_TANH:
-        for (size_t i = 0; i < n; i++)
-            values[i] = hyperbolic_tangent(finite_or_zero(values[i]));
+        kernels->hyperbolic_tangent(values, n);
         break;
     case TOC_NN_SIGMOID:
-        for (size_t i = 0; i < n; i++)
-            values[i] = sigmoid(finite_or_zero(values[i]));
+        kernels->sigmoid(values, n);
         break;
     }
 }
 
-void toc_nn_softmax(float *values, uint32_t rows, uint32_t channels)
+/* Rows without room between them are one. */
+static bool is_solid(struct toc_rows rows, uint32_t channels)
 {
-    for (uint32_t t = 0; t < rows; t++, values += channels) {
-        float top = column_max(values, 1, 0, channels), sum = 0.0f;
+    return rows.pitch == (ptrdiff_t)channels;
+}
 
-        for (uint32_t c = 0; c < channels; c++)
-            sum += values[c] = expf(values[c] - top);
-        for (uint32_t c = 0; c < channels; c++)
-            values[c] /= sum;
+void toc_nn_activate(const struct toc_kernels *kernels, enum toc_nn_activation activation, float slope,
+                     struct toc_rows rows, uint32_t n, uint32_t channels)
+{
+    if (is_solid(rows, channels)) {
+        activate(kernels, activation, slope, rows.at, (size_t)n * channels);
+        return;
+    }
+    for (uint32_t t = 0; t < n; t++)
+        activate(kernels, activation, slope, from(rows, t).at, channels);
+}
+
+static void subtract_max(float *values, uint32_t channels)
+{
+    float top = column_max(values, 1, 0, channels);
+
+    for (uint32_t c = 0; c < channels; c++)
+        values[c] -= top;
+}
+
+static void divide_by_sum(float *values, uint32_t channels)
+{
+    float sum = 0.0f;
+
+    for (uint32_t c = 0; c < channels; c++)
+        sum += values[c];
+    sum = 1.0f / sum; /* 1..channels: the largest exponential is 1 */
+    for (uint32_t c = 0; c < channels; c++)
+        values[c] *= sum;
+}
+
+/* In tiles, so that the exponentials of narrow rows fill vectors. */
+void toc_nn_softmax(const struct toc_kernels *kernels, struct toc_rows rows, uint32_t n, uint32_t channels)
+{
+    uint32_t tile = is_solid(rows, channels) ? TILE_ROWS : 1;
+
+    for (uint32_t t = 0; t < n; t += tile) {
+        uint32_t together = n - t < tile ? n - t : tile;
+
+        for (uint32_t r = 0; r < together; r++)
+            subtract_max(from(rows, t + r).at, channels);
+        kernels->exponential(from(rows, t).at, (size_t)together * channels);
+        for (uint32_t r = 0; r < together; r++)
+            divide_by_sum(from(rows, t + r).at, channels);
     }
 }
 
-void toc_nn_scale(float *values, uint32_t rows, uint32_t channels, const float *scale, const float *shift)
+void toc_nn_scale(struct toc_rows rows, uint32_t n, uint32_t channels, const float *scale, const float *shift)
 {
-    for (uint32_t t = 0; t < rows; t++, values += channels)
+    for (uint32_t t = 0; t < n; t++) {
+        float *values = from(rows, t).at;
+
         for (uint32_t c = 0; c < channels; c++)
             values[c] = finite_or_zero(values[c] * scale[c] + shift[c]);
+    }
+}
+
+void toc_nn_add(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out)
+{
+    for (uint32_t t = 0; t < n; t++)
+        for (uint32_t c = 0; c < channels; c++)
+            from(out, t).at[c] += from(in, t).at[c];
+}
+
+void toc_nn_copy(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out)
+{
+    if (is_solid(in, channels) && is_solid(out, channels)) {
+        memcpy(out.at, in.at, (size_t)n * channels * sizeof(float));
+        return;
+    }
+    for (uint32_t t = 0; t < n; t++)
+        memcpy(from(out, t).at, from(in, t).at, channels * sizeof(float));
 }
 
 void toc_nn_clean(const float *in, size_t n, float *ret_out)

@@ -33,25 +33,58 @@ int toc_weights_take(uint64_t floats, float **ret_values)
     return 0;
 }
 
-/* Floats of each part of a layer: conv: weight, bias. Recurrent: input weight, hidden weight, input bias, hidden bias.
- * Batch norm: scale, shift. */
-static void part_sizes(const struct toc_layer *layer, uint64_t *ret_sizes)
+struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const struct toc_layer *layer,
+                                    float *const *parts)
 {
-    uint64_t in = layer->in_channels, out = layer->channels, gates = layer->op == TOC_OP_LSTM ? 4 : 3;
+    struct toc_nn_conv conv = {.in = layer->in_channels,
+                               .out = layer->channels,
+                               .kernel = layer->kernel,
+                               .stride = layer->stride,
+                               .dilation = layer->dilation,
+                               .groups = 1,
+                               .weight = parts[0],
+                               .bias = parts[1],
+                               .activation = layer->activation,
+                               .slope = layer->slope};
+
+    if (layer->op == TOC_OP_DENSE)
+        conv.kernel = conv.stride = conv.dilation = 1;
+    conv.paired = layer->op != TOC_OP_CONVTRANSPOSE1D && toc_nn_pairs(kernels, &conv);
+    return conv;
+}
+
+struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, float *const *parts)
+{
+    return (struct toc_nn_recurrent){.in = layer->in_channels,
+                                     .units = layer->channels,
+                                     .gru = layer->op == TOC_OP_GRU,
+                                     .weight_in = parts[0],
+                                     .weight_hidden = parts[1],
+                                     .bias = parts[2]};
+}
+
+/* Columns of a bias: a transposed convolution has one for each phase of each channel. */
+static uint64_t bias_columns(const struct toc_layer *layer)
+{
+    return (uint64_t)layer->channels * (layer->op == TOC_OP_CONVTRANSPOSE1D ? layer->stride : 1);
+}
+
+/* Floats of each part of a layer, see struct toc_weights. */
+static void part_sizes(const struct toc_kernels *kernels, const struct toc_layer *layer, uint64_t *ret_sizes)
+{
+    struct toc_nn_conv conv = toc_weights_conv(kernels, layer, (float *[TOC_GRAPH_TENSORS_MAX]){NULL});
 
     memset(ret_sizes, 0, TOC_GRAPH_TENSORS_MAX * sizeof(*ret_sizes));
     if (toc_graph_is_linear(layer)) {
-        uint64_t kernel = layer->op == TOC_OP_DENSE ? 1 : layer->kernel;
-
         ret_sizes[0] =
-            layer->op == TOC_OP_CONVTRANSPOSE1D ? in * toc_nn_width(kernel * out) : in * kernel * toc_nn_width(out);
-        ret_sizes[1] = out;
+            layer->op == TOC_OP_CONVTRANSPOSE1D ? toc_nn_transposed_packed(&conv) : toc_nn_conv_packed(&conv);
+        ret_sizes[1] = toc_kernels_width(bias_columns(layer));
     } else if (toc_graph_is_recurrent(layer)) {
-        ret_sizes[0] = in * toc_nn_width(gates * out);
-        ret_sizes[1] = gates * out * out;
-        ret_sizes[2] = ret_sizes[3] = gates * out;
+        ret_sizes[0] = toc_nn_recurrent_packed(layer->in_channels, layer->channels);
+        ret_sizes[1] = toc_nn_recurrent_packed(layer->channels, layer->channels);
+        ret_sizes[2] = toc_kernels_width(4 * (uint64_t)layer->channels);
     } else if (layer->op == TOC_OP_BATCHNORM) {
-        ret_sizes[0] = ret_sizes[1] = out;
+        ret_sizes[0] = ret_sizes[1] = layer->channels;
     }
 }
 
@@ -61,7 +94,7 @@ static int place(struct toc_weights *weights, const struct toc_graph *graph)
     int error;
 
     for (uint32_t i = 0; i < graph->n_layers; i++) {
-        part_sizes(&graph->layers[i], sizes);
+        part_sizes(weights->kernels, &graph->layers[i], sizes);
         for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++)
             total += toc_weights_aligned(sizes[p]);
     }
@@ -69,7 +102,7 @@ static int place(struct toc_weights *weights, const struct toc_graph *graph)
     if (error != 0)
         return error;
     for (uint32_t i = 0; i < graph->n_layers; i++) {
-        part_sizes(&graph->layers[i], sizes);
+        part_sizes(weights->kernels, &graph->layers[i], sizes);
         for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++) {
             weights->parts[i][p] = weights->values + at;
             at += toc_weights_aligned(sizes[p]);
@@ -78,19 +111,27 @@ static int place(struct toc_weights *weights, const struct toc_graph *graph)
     return 0;
 }
 
+/* Only a GRU's reset gate stands between the two biases; its n has two columns, for the input and the hidden state. */
+static void bind_recurrent_bias(const struct toc_layer *layer, const float *in, const float *hidden, float *bias)
+{
+    uint32_t units = layer->channels;
+
+    for (uint32_t g = 0; g < (layer->op == TOC_OP_LSTM ? 4 : 2) * units; g++)
+        bias[g] = in[g] + hidden[g];
+    if (layer->op == TOC_OP_LSTM)
+        return;
+    memcpy(bias + 2 * units, in + 2 * units, units * sizeof(*bias));
+    memcpy(bias + 3 * units, hidden + 2 * units, units * sizeof(*bias));
+}
+
 static void bind_recurrent(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
 {
-    uint32_t units = layer->channels, gates = layer->op == TOC_OP_LSTM ? 4 * units : 3 * units;
+    bool gru = layer->op == TOC_OP_GRU;
 
-    toc_nn_pack_conv(tensors[0], gates, layer->in_channels, 1, parts[0]);
-    memcpy(parts[1], tensors[1], (size_t)gates * units * sizeof(float));
-    if (!layer->bias)
-        return;
-    for (uint32_t g = 0; g < gates; g++) {
-        /* Only the GRU's reset gate stands between the two biases. */
-        parts[2][g] = layer->op == TOC_OP_LSTM ? tensors[2][g] + tensors[3][g] : tensors[2][g];
-        parts[3][g] = tensors[3][g];
-    }
+    toc_nn_pack_recurrent(layer->in_channels, layer->channels, gru, false, tensors[0], parts[0]);
+    toc_nn_pack_recurrent(layer->channels, layer->channels, gru, true, tensors[1], parts[1]);
+    if (layer->bias)
+        bind_recurrent_bias(layer, tensors[2], tensors[3], parts[2]);
 }
 
 /* tensors: gamma, beta, mean, variance (Ioffe & Szegedy 2015, section 3.1, inference form). */
@@ -104,41 +145,51 @@ static void bind_batchnorm(const struct toc_layer *layer, const float *const *te
     }
 }
 
-static void bind_layer(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
+/* The first batch norm folded into a layer; 0: none, the input is no batch norm. */
+static uint32_t norm_of(const struct toc_graph *graph, uint32_t index)
 {
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        toc_nn_pack_transposed(tensors[0], layer->in_channels, layer->channels, layer->kernel, parts[0]);
-    else if (toc_graph_is_linear(layer))
-        toc_nn_pack_conv(tensors[0], layer->channels, layer->in_channels, layer->op == TOC_OP_DENSE ? 1 : layer->kernel,
-                         parts[0]);
-    if (toc_graph_is_linear(layer) && layer->bias)
-        memcpy(parts[1], tensors[1], layer->channels * sizeof(float));
-    if (toc_graph_is_recurrent(layer))
-        bind_recurrent(layer, tensors, parts);
-    if (layer->op == TOC_OP_BATCHNORM)
-        bind_batchnorm(layer, tensors, parts);
+    for (uint32_t i = index + 1; i < graph->n_layers; i++)
+        if (graph->layers[i].folded && graph->layers[i].inputs[0] == index)
+            return i;
+    return 0;
 }
 
-/* Packed weights have the output channel innermost in both kinds of convolution; the zeros at the end of a row stay. */
-static void fold(const struct toc_layer *before, float *const *conv, float *const *norm)
+/* A batch norm behind a batch norm that is folded already: one map after another is one map. */
+static void compose(struct toc_weights *weights, const struct toc_graph *graph, uint32_t index)
 {
-    uint64_t sizes[TOC_GRAPH_TENSORS_MAX];
-    uint64_t used = (uint64_t)before->channels * (before->op == TOC_OP_CONVTRANSPOSE1D ? before->kernel : 1);
-    uint64_t width = toc_nn_width(used);
+    const struct toc_layer *layer = &graph->layers[index];
+    uint32_t first = layer->folded ? norm_of(graph, layer->inputs[0]) : index;
 
-    part_sizes(before, sizes);
-    for (uint64_t i = 0; i < sizes[0]; i++)
-        if (i % width < used)
-            conv[0][i] *= norm[0][i % width % before->channels];
-    for (uint32_t c = 0; c < before->channels; c++)
-        conv[1][c] = conv[1][c] * norm[0][c] + norm[1][c];
+    for (uint32_t c = 0; first != index && c < layer->channels; c++) {
+        weights->parts[first][0][c] *= weights->parts[index][0][c];
+        weights->parts[first][1][c] =
+            weights->parts[first][1][c] * weights->parts[index][0][c] + weights->parts[index][1][c];
+    }
+}
+
+/* norm: parts of the batch norm behind it, NULL none. */
+static void bind_linear(const struct toc_kernels *kernels, const struct toc_layer *layer, const float *const *tensors,
+                        float *const *norm, float *const *parts)
+{
+    struct toc_nn_conv conv = toc_weights_conv(kernels, layer, parts);
+    const float *scale = norm != NULL ? norm[0] : NULL;
+
+    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
+        toc_nn_pack_transposed(&conv, tensors[0], scale, parts[0]);
+    else
+        toc_nn_pack_conv(&conv, tensors[0], scale, parts[0]);
+    for (uint64_t c = 0; c < bias_columns(layer); c++) {
+        float bias = layer->bias ? tensors[1][c % layer->channels] : 0.0f;
+
+        parts[1][c] = norm != NULL ? bias * norm[0][c % layer->channels] + norm[1][c % layer->channels] : bias;
+    }
 }
 
 static bool is_finite(const struct toc_weights *weights, const struct toc_graph *graph, uint32_t layer)
 {
     uint64_t sizes[TOC_GRAPH_TENSORS_MAX];
 
-    part_sizes(&graph->layers[layer], sizes);
+    part_sizes(weights->kernels, &graph->layers[layer], sizes);
     for (int p = 0; p < TOC_GRAPH_TENSORS_MAX; p++)
         for (uint64_t i = 0; i < sizes[p]; i++)
             if (!isfinite(weights->parts[layer][p][i]))
@@ -146,32 +197,47 @@ static bool is_finite(const struct toc_weights *weights, const struct toc_graph 
     return true;
 }
 
+static int check_finite(const struct toc_weights *weights, const struct toc_graph *graph, uint32_t index, char *why,
+                        size_t size)
+{
+    if (is_finite(weights, graph, index))
+        return 0;
+    snprintf(why, size, "layer '%s' (%s): weights are not finite", graph->layers[index].name,
+             toc_graph_op_str(graph->layers[index].op));
+    return -EINVAL;
+}
+
+/* Batch norms first: the layers before them take them in. */
 static int bind_all(struct toc_weights *weights, const struct toc_graph *graph,
                     const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why, size_t why_size)
 {
-    const struct toc_layer *layers = graph->layers;
+    int error = 0;
 
-    for (uint32_t i = 1; i < graph->n_layers; i++) {
-        uint32_t into = layers[i].folded ? layers[i].inputs[0] : i;
-
-        bind_layer(&layers[i], tensors[i], weights->parts[i]);
-        if (layers[i].folded)
-            fold(&layers[into], weights->parts[into], weights->parts[i]);
-        if (!is_finite(weights, graph, i) || !is_finite(weights, graph, into)) {
-            snprintf(ret_why, why_size, "layer '%s' (%s): weights are not finite", layers[i].name,
-                     toc_graph_op_str(layers[i].op));
-            return -EINVAL;
+    for (uint32_t i = 1; i < graph->n_layers && error == 0; i++)
+        if (graph->layers[i].op == TOC_OP_BATCHNORM) {
+            bind_batchnorm(&graph->layers[i], tensors[i], weights->parts[i]);
+            compose(weights, graph, i);
+            error = check_finite(weights, graph, i, ret_why, why_size);
         }
+    for (uint32_t i = 1; i < graph->n_layers && error == 0; i++) {
+        const struct toc_layer *layer = &graph->layers[i];
+        uint32_t norm = norm_of(graph, i);
+
+        if (toc_graph_is_linear(layer))
+            bind_linear(weights->kernels, layer, tensors[i], norm > 0 ? weights->parts[norm] : NULL, weights->parts[i]);
+        if (toc_graph_is_recurrent(layer))
+            bind_recurrent(layer, tensors[i], weights->parts[i]);
+        error = check_finite(weights, graph, i, ret_why, why_size);
     }
-    return 0;
+    return error;
 }
 
-int toc_weights_init(struct toc_weights *weights, const struct toc_graph *graph,
+int toc_weights_init(struct toc_weights *weights, const struct toc_kernels *kernels, const struct toc_graph *graph,
                      const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why, size_t why_size)
 {
     int error;
 
-    *weights = (struct toc_weights){0};
+    *weights = (struct toc_weights){.kernels = kernels};
     error = place(weights, graph);
     if (error == 0)
         error = bind_all(weights, graph, tensors, ret_why, why_size);

@@ -10,14 +10,16 @@
 #include <stdint.h>
 
 #include "core/graph.h"
+#include "core/kernels.h"
 
 /** A block (weights, state, buffers) is refused above this. */
 #define TOC_WEIGHTS_BYTES_MAX (UINT64_C(64) << 20)
 
 struct toc_weights {
+    const struct toc_kernels *kernels;
     float *values; /* owned: all parts */
-    /* By operation. Convolutions and dense: weight, bias. Recurrent: input weight, hidden weight, input bias, hidden
-     * bias. Batch norm: scale, shift. Each in the form that core/nn.h asks for. */
+    /* By operation. Convolutions and dense: weight, bias. Recurrent: input weight, hidden weight, bias. Batch norm:
+     * scale, shift. Each in the form that core/nn.h asks for. */
     float *parts[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into values */
 };
 
@@ -28,13 +30,19 @@ uint64_t toc_weights_aligned(uint64_t n);
 int toc_weights_take(uint64_t floats, float **ret_values);
 
 /**
+ * @param kernels  which will run these weights
  * @param graph    checked; not kept
  * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_graph_tensors(), of its shapes; not kept
  * @param ret_why  on -EINVAL: layer and reason
  * @return 0, -EINVAL (a batch norm divides by zero, a value overflows), -E2BIG, -ENOMEM; on failure nothing is kept
  */
-int toc_weights_init(struct toc_weights *weights, const struct toc_graph *graph,
+int toc_weights_init(struct toc_weights *weights, const struct toc_kernels *kernels, const struct toc_graph *graph,
                      const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why, size_t why_size);
 void toc_weights_finish(struct toc_weights *weights);
+
+/** A convolution, transposed convolution or dense layer, and a recurrent one, with their parts (borrowed). */
+struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const struct toc_layer *layer,
+                                    float *const *parts);
+struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, float *const *parts);
 
 #endif
