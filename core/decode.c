@@ -1,9 +1,6 @@
 /*
- * The fence and the decoder. Every field that libmseed would trust is read
- * and bounded here; libmseed itself is handed one thing only, a payload whose
- * encoding, length and sample count are known to fit (msr_unpack_data). Its
- * header and blockette parsers, where most of its known over-reads are, are
- * never entered. Times and rates are our own arithmetic.
+ * The fence: every field of a record is read and bounded here before a byte
+ * of its payload is decoded (core/payload.c).
  *
  * What this is not: a scanner. Finding the next record in a damaged stream is
  * the caller's business.
@@ -11,31 +8,22 @@
 #include "core/decode.h"
 
 #include <errno.h>
-#include <float.h>
-#include <libmseed.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/payload.h"
+
 #define FIXED_HEADER 48
 #define SAMPLES_MAX 65535 /* the header's count has 16 bits */
-#define STEIM_FRAME 64
 #define RATE_MIN_HZ 0.01
 #define RATE_MAX_HZ 10000.0
 #define YEAR_MIN 1900 /* as libmseed infers byte order; no two orders of one year are both in here */
 #define YEAR_MAX 2100
 #define TICK_NS INT64_C(100000) /* 0.0001 s, the unit of SEED times and corrections */
 
-enum encoding { INT16 = 1, INT32 = 3, FLOAT32 = 4, FLOAT64 = 5, STEIM1 = 10, STEIM2 = 11 };
-
 struct toc_decoder {
-    MSRecord *msr;  /* owned; fsdh is ours, record borrows from `raw` */
-    uint8_t *raw;   /* owned, RAW_SIZE; holds the record so that it ends where the allocation ends */
-    float *samples; /* owned, SAMPLES_MAX */
+    float samples[SAMPLES_MAX + TOC_PAYLOAD_SLACK];
 };
-
-#define RAW_SIZE (TOC_RECORD_MAX + 8)
 
 /* The fixed header, in our byte order. */
 struct header {
@@ -69,27 +57,10 @@ const char *toc_decode_verdict_str(enum toc_decode_verdict verdict)
     return (unsigned)verdict < TOC_DECODE_VERDICT_COUNT ? texts[verdict] : "unknown verdict";
 }
 
-static void ignore_message(char *text)
-{
-    (void)text;
-}
-
 int toc_decoder_create(struct toc_decoder **ret_decoder)
 {
-    struct toc_decoder *decoder = calloc(1, sizeof(*decoder));
+    struct toc_decoder *decoder = malloc(sizeof(*decoder));
     if (!decoder) {
-        return -ENOMEM;
-    }
-    /* libmseed writes its opinions to stderr unless told otherwise; the verdict is the message. */
-    ms_loginit(ignore_message, NULL, ignore_message, NULL);
-    decoder->msr = msr_init(NULL);
-    decoder->raw = malloc(RAW_SIZE);
-    decoder->samples = malloc(SAMPLES_MAX * sizeof(*decoder->samples));
-    if (decoder->msr) {
-        decoder->msr->fsdh = calloc(1, sizeof(*decoder->msr->fsdh));
-    }
-    if (!decoder->msr || !decoder->raw || !decoder->samples || !decoder->msr->fsdh) {
-        toc_decoder_destroy(decoder);
         return -ENOMEM;
     }
     *ret_decoder = decoder;
@@ -98,14 +69,6 @@ int toc_decoder_create(struct toc_decoder **ret_decoder)
 
 void toc_decoder_destroy(struct toc_decoder *decoder)
 {
-    if (!decoder) {
-        return;
-    }
-    if (decoder->msr) {
-        msr_free(&decoder->msr);
-    }
-    free(decoder->raw);
-    free(decoder->samples);
     free(decoder);
 }
 
@@ -280,36 +243,9 @@ static enum toc_decode_verdict check_structure(const uint8_t *p, size_t len, con
     return TOC_DECODE_OK;
 }
 
-/* Samples that `bytes` of payload can hold at most; 0 for an encoding we do not read. */
-static size_t capacity(int encoding, size_t bytes)
-{
-    size_t words = bytes / STEIM_FRAME * 15; /* one word of each frame holds the nibbles */
-    words -= words >= 2 ? 2 : 0;             /* the first frame also holds X0 and XN */
-    switch (encoding) {
-    case INT16:
-        return bytes / 2;
-    case INT32:
-    case FLOAT32:
-        return bytes / 4;
-    case FLOAT64:
-        return bytes / 8;
-    case STEIM1:
-        return words * 4;
-    case STEIM2:
-        return words * 7;
-    default:
-        return 0;
-    }
-}
-
-static bool encoding_is_read(int encoding)
-{
-    return capacity(encoding, TOC_RECORD_MAX) > 0;
-}
-
 static enum toc_decode_verdict check_payload(const struct header *h, const struct stated *s, size_t len)
 {
-    if (!encoding_is_read(s->encoding)) {
+    if (toc_payload_capacity(s->encoding, TOC_RECORD_MAX) == 0) {
         return TOC_DECODE_ENCODING;
     }
     if (h->n == 0) {
@@ -318,7 +254,7 @@ static enum toc_decode_verdict check_payload(const struct header *h, const struc
     if (h->data_offset < s->end || h->data_offset >= len) {
         return TOC_DECODE_DATA_OFFSET;
     }
-    return h->n <= capacity(s->encoding, len - h->data_offset) ? TOC_DECODE_OK : TOC_DECODE_COUNT;
+    return h->n <= toc_payload_capacity(s->encoding, len - h->data_offset) ? TOC_DECODE_OK : TOC_DECODE_COUNT;
 }
 
 /* SEED 2.4, fixed header fields 10 and 11: negative means divide. A zero multiplier is read as one, as by libmseed. */
@@ -354,7 +290,7 @@ static enum toc_decode_verdict start_of(const struct header *h, const struct sta
     return TOC_DECODE_OK;
 }
 
-/* Copy a code of `width` bytes without the blanks behind it. @return its length, -1 when a character is foreign. */
+/* Copy a code of `width` bytes without the blanks behind it. @return its length, -1 when a character is foreign */
 static int read_code(const uint8_t *p, int width, bool dash, char *to)
 {
     int n = width;
@@ -368,92 +304,43 @@ static int read_code(const uint8_t *p, int width, bool dash, char *to)
         }
         to[i] = (char)p[i];
     }
-    to[n] = '\0';
+    return n;
+}
+
+/* Append a code and an underscore at *at. @return length of the code, -1 as read_code */
+static int append_code(const uint8_t *p, int width, bool dash, char **at)
+{
+    int n = read_code(p, width, dash, *at);
+    if (n >= 0) {
+        *at += n;
+        *(*at)++ = '_';
+    }
     return n;
 }
 
 /* FDSN source identifier. Blank location is legal; so is "--", which some writers put for it. */
 static enum toc_decode_verdict sid_of(const uint8_t *p, char sid[TOC_SID_SIZE])
 {
-    char net[3], sta[6], loc[3], cha[4];
-    if (read_code(p + 18, 2, false, net) < 1 || read_code(p + 8, 5, true, sta) < 1 ||
-        read_code(p + 13, 2, true, loc) < 0 || read_code(p + 15, 3, false, cha) != 3) {
+    static const uint8_t blank[2] = "  ";
+    const uint8_t *location = p[13] == '-' && p[14] == '-' ? blank : p + 13;
+    char *at = sid + 5, channel[4];
+    memcpy(sid, "FDSN:", 5);
+    if (append_code(p + 18, 2, false, &at) < 1 || append_code(p + 8, 5, true, &at) < 1 ||
+        append_code(location, 2, true, &at) < 0 || read_code(p + 15, 3, false, channel) != 3) {
         return TOC_DECODE_CODES;
     }
-    if (strcmp(loc, "--") == 0) {
-        loc[0] = '\0';
-    }
-    int n = snprintf(sid, TOC_SID_SIZE, "FDSN:%s_%s_%s_%c_%c_%c", net, sta, loc, cha[0], cha[1], cha[2]);
-    return n > 0 && n < TOC_SID_SIZE ? TOC_DECODE_OK : TOC_DECODE_CODES;
+    const char rest[6] = {channel[0], '_', channel[1], '_', channel[2], '\0'};
+    memcpy(at, rest, sizeof(rest));
+    return TOC_DECODE_OK;
 }
 
-/* A double past the range of float is Inf, which the ring takes for a gap; the plain cast would be undefined. */
-static float float_from_double(double x)
-{
-    if (fabs(x) > FLT_MAX) {
-        return x > 0 ? INFINITY : -INFINITY;
-    }
-    return (float)x;
-}
-
-static void convert_samples(struct toc_decoder *decoder, uint32_t n)
-{
-    float *to = decoder->samples;
-    if (decoder->msr->sampletype == 'i') {
-        const int32_t *from = decoder->msr->datasamples;
-        for (uint32_t i = 0; i < n; i++) {
-            to[i] = (float)from[i];
-        }
-    } else if (decoder->msr->sampletype == 'f') {
-        memcpy(to, decoder->msr->datasamples, n * sizeof(*to));
-    } else {
-        const double *from = decoder->msr->datasamples;
-        for (uint32_t i = 0; i < n; i++) {
-            to[i] = float_from_double(from[i]);
-        }
-    }
-}
-
-/*
- * Let libmseed decode the payload of a copy. The copy ends where the allocation ends (so that a sanitizer sees the
- * first byte read past it), but for the few bytes that put the payload on a multiple of eight.
- */
-static bool unpack(struct toc_decoder *decoder, const uint8_t *record, size_t len, const struct header *h,
-                   const struct stated *s, bool payload_big)
-{
-    MSRecord *msr = decoder->msr;
-    uint8_t *copy = decoder->raw + (RAW_SIZE - len - (h->data_offset & 7));
-    memcpy(copy, record, len);
-    msr->record = (char *)copy;
-    msr->reclen = (int32_t)len;
-    msr->fsdh->data_offset = (uint16_t)h->data_offset;
-    msr->samplecnt = h->n;
-    msr->encoding = (int8_t)s->encoding;
-    bool host_big = ms_bigendianhost() != 0;
-    return msr_unpack_data(msr, payload_big != host_big, 0) == (int)h->n;
-}
-
-/* Steim frames carry their last sample (word 2 of the first frame): a wrong sum anywhere shows here. */
-static bool steim_end_agrees(const struct toc_decoder *decoder, const uint8_t *payload, bool big, uint32_t n)
-{
-    const int32_t *decoded = decoder->msr->datasamples;
-    return (uint32_t)decoded[n - 1] == get32(payload + 8, big);
-}
-
-static enum toc_decode_verdict decode_payload(struct toc_decoder *decoder, const uint8_t *record, size_t len,
-                                              const struct header *h, const struct stated *s)
+static enum toc_decode_verdict decode_payload(const uint8_t *record, size_t len, const struct header *h,
+                                              const struct stated *s, float *ret_samples)
 {
     /* Word order other than 0 or 1 is seen in the wild: then the header's order is the best guess. */
     bool big = s->word_order > 1 ? h->big_endian : s->word_order == 1;
-    if (!unpack(decoder, record, len, h, s, big)) {
-        return TOC_DECODE_PAYLOAD;
-    }
-    bool steim = s->encoding == STEIM1 || s->encoding == STEIM2;
-    if (steim && !steim_end_agrees(decoder, record + h->data_offset, big, h->n)) {
-        return TOC_DECODE_PAYLOAD;
-    }
-    convert_samples(decoder, h->n);
-    return TOC_DECODE_OK;
+    int err = toc_payload_decode(s->encoding, record + h->data_offset, len - h->data_offset, big, h->n, ret_samples);
+    return err == 0 ? TOC_DECODE_OK : TOC_DECODE_PAYLOAD;
 }
 
 enum toc_decode_verdict toc_decode_record(struct toc_decoder *decoder, const uint8_t *record, size_t len,
@@ -482,7 +369,7 @@ enum toc_decode_verdict toc_decode_record(struct toc_decoder *decoder, const uin
     if (!(chunk.rate_hz >= RATE_MIN_HZ && chunk.rate_hz <= RATE_MAX_HZ)) {
         return TOC_DECODE_RATE;
     }
-    verdict = decode_payload(decoder, record, len, &h, &s);
+    verdict = decode_payload(record, len, &h, &s, decoder->samples);
     if (verdict == TOC_DECODE_OK) {
         chunk.n = h.n;
         chunk.timing_quality = (int8_t)s.quality;

@@ -1,6 +1,8 @@
 /*
  * The record fence and decoder: libmseed packs, we decode; every way a
- * record can lie has its verdict; no byte sequence crashes it.
+ * record can lie has its verdict; no byte sequence crashes it. Whatever the
+ * fence lets pass is also decoded by libmseed, and must be the same bit for
+ * bit: packed, simulated, recorded, odd and damaged records alike.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -12,10 +14,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "core/decode.h"
+#include "tests/sim/scenario.h"
+#include "tests/unit/allocations.h"
+#include "tests/unit/libmseed_samples.h"
 #include "tests/unit/make_record.h"
 
 static struct toc_decoder *decoder;
@@ -24,6 +30,8 @@ static int length;
 static int32_t counts[65536];
 static float floats[65536];
 static double doubles[65536];
+static struct libmseed_samples theirs; /* of the last record compared */
+static unsigned long n_compared; /* records that libmseed decoded, or refused, as we did */
 
 static int set_up(void **state)
 {
@@ -66,9 +74,25 @@ static int pack(struct make_record spec, int n)
     return make_record(&spec, record, &length);
 }
 
+/* Decode, and hold the samples (or the refusal of the payload) against libmseed's. */
+static enum toc_decode_verdict decode_and_compare(const uint8_t *bytes, size_t len, struct toc_chunk *ret_chunk)
+{
+    enum toc_decode_verdict verdict = toc_decode_record(decoder, bytes, len, ret_chunk);
+    if (verdict == TOC_DECODE_OK || verdict == TOC_DECODE_PAYLOAD) {
+        libmseed_decode(bytes, &theirs);
+        assert_int_equal(theirs.good, verdict == TOC_DECODE_OK);
+        n_compared++;
+    }
+    if (verdict == TOC_DECODE_OK) {
+        assert_int_equal(theirs.n, ret_chunk->n);
+        assert_memory_equal(theirs.samples, ret_chunk->samples, ret_chunk->n * sizeof(float));
+    }
+    return verdict;
+}
+
 static enum toc_decode_verdict decode(struct toc_chunk *ret_chunk)
 {
-    return toc_decode_record(decoder, record, (size_t)length, ret_chunk);
+    return decode_and_compare(record, (size_t)length, ret_chunk);
 }
 
 static void assert_verdict_named(enum toc_decode_verdict expected, int line)
@@ -585,7 +609,7 @@ static enum toc_decode_verdict decode_tight(size_t n, struct toc_chunk *ret_chun
 {
     uint8_t *tight = malloc(n ? n : 1);
     memcpy(tight, record, n);
-    enum toc_decode_verdict verdict = toc_decode_record(decoder, tight, n, ret_chunk);
+    enum toc_decode_verdict verdict = decode_and_compare(tight, n, ret_chunk);
     free(tight);
     return verdict;
 }
@@ -686,6 +710,48 @@ static void random_records_equal_libmseed(void **state)
     }
 }
 
+/* A payload of random words, as no packer writes it; most forms of difference exist. */
+static void fill_at_random(uint64_t *random, bool little)
+{
+    for (int i = 64; i < length; i++) {
+        record[i] = (uint8_t)make_random(random);
+        bool top = i % 4 == (little ? 3 : 0);
+        if (top && make_random(random) % 64) {
+            record[i] = (uint8_t)((record[i] & 0x3f) | (make_random(random) & 1 ? 0x40 : 0x80));
+        }
+    }
+}
+
+static void random_frames_equal_libmseed(void **state)
+{
+    (void)state;
+    uint64_t random = 7;
+    int accepted = 0, refused_form = 0;
+    for (int run = 0; run < 20000; run++) {
+        struct make_record spec = make_record_default();
+        struct toc_chunk chunk;
+        spec.encoding = 10 + (int)(make_random(&random) & 1);
+        spec.reclen = 256 << make_random(&random) % 2;
+        spec.little_endian = make_random(&random) & 1;
+        pack(spec, 3000);
+        fill_at_random(&random, spec.little_endian);
+        record[spec.little_endian ? 31 : 30] = 0;
+        record[spec.little_endian ? 30 : 31] = (uint8_t)(1 + make_random(&random) % 255);
+        enum toc_decode_verdict verdict = decode(&chunk);
+        assert_true(verdict == TOC_DECODE_PAYLOAD || verdict == TOC_DECODE_COUNT);
+        if (verdict == TOC_DECODE_COUNT || !theirs.found) {
+            refused_form += verdict == TOC_DECODE_PAYLOAD;
+            continue;
+        }
+        for (int i = 0; i < 4; i++) { /* once more, with the last sample stated right */
+            record[64 + 8 + i] = (uint8_t)(theirs.last >> 8 * (spec.little_endian ? i : 3 - i));
+        }
+        assert_verdict(OK);
+        accepted++;
+    }
+    assert_true(accepted > 10000 && refused_form > 500);
+}
+
 /* ---- the odd files of ../shared/data, with what ObsPy makes of them ---- */
 
 static char data_dir[512];
@@ -746,7 +812,7 @@ static long scan(const uint8_t *bytes, size_t size, int *verdicts)
         }
         size_t take = (size_t)n < size - at ? (size_t)n : size - at;
         struct toc_chunk chunk;
-        enum toc_decode_verdict verdict = toc_decode_record(decoder, bytes + at, take, &chunk);
+        enum toc_decode_verdict verdict = decode_and_compare(bytes + at, take, &chunk);
         verdicts[verdict]++;
         if (verdict == TOC_DECODE_OK) {
             samples += chunk.n;
@@ -877,6 +943,85 @@ static void odd_values_agree_with_obspy(void **state)
     }
 }
 
+/* Every record of a file, found by its length, is decoded as libmseed does; at least so many of them. */
+static void compare_file(const char *path, unsigned long least)
+{
+    size_t size;
+    int verdicts[TOC_DECODE_VERDICT_COUNT] = {0};
+    unsigned long before = n_compared;
+    uint8_t *bytes = read_file(path, &size);
+    assert_non_null(bytes);
+    scan(bytes, size, verdicts);
+    free(bytes);
+    if (n_compared - before < least) {
+        fail_msg("%s: %lu records compared, %lu expected", path, n_compared - before, least);
+    }
+}
+
+static void simulated_records_equal_libmseed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"waveforms.mseed", "stations.txt", "events.csv", "picks.csv"};
+    struct toc_scenario_options options;
+    struct toc_scenario *scenario;
+    char folder[] = "/tmp/toc_decode_XXXXXX", path[128], why[160];
+    toc_scenario_defaults(&options);
+    options.n_sites = 4, options.duration_s = 90, options.first_origin_s = 20, options.extent_km = 40;
+    assert_int_equal(toc_scenario_create(&options, &scenario, why, sizeof(why)), 0);
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(toc_scenario_write(scenario, folder, false, 1.0), 0);
+    snprintf(path, sizeof(path), "%s/waveforms.mseed", folder);
+    compare_file(path, 4 * 3 * 90);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+    toc_scenario_destroy(scenario);
+}
+
+/* Every recorded quake there is. */
+static void recorded_records_equal_libmseed(void **state)
+{
+    (void)state;
+    if (!find_data("replay")) {
+        skip();
+    }
+    DIR *dir = opendir(data_dir);
+    for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
+        char path[1024];
+        snprintf(path, sizeof(path), "%s/%s/waveforms.mseed", data_dir, entry->d_name);
+        if (entry->d_name[0] != '.' && access(path, R_OK) == 0) {
+            compare_file(path, 100);
+        }
+    }
+    closedir(dir);
+}
+
+/* Good records of every encoding, and one that is refused: libmseed allocates for each, we for none. */
+static void nothing_is_allocated_for_a_record(void **state)
+{
+    (void)state;
+#ifdef SANITIZED
+    skip();
+#endif
+    static const int encodings[] = {1, 3, 4, 5, 10, 11};
+    for (int e = 0; e < 6; e++) {
+        struct make_record spec = make_record_default();
+        struct toc_chunk chunk;
+        spec.encoding = encodings[e];
+        spec.reclen = 4096;
+        pack(spec, 5000);
+        unsigned long before = allocations;
+        for (int i = 0; i < 100; i++) {
+            assert_int_equal(toc_decode_record(decoder, record, (size_t)length, &chunk), TOC_DECODE_OK);
+        }
+        record[spec.encoding >= 10 ? 64 + 8 : 46] ^= 0x55; /* a wrong last sample, a wrong chain */
+        assert_int_not_equal(toc_decode_record(decoder, record, (size_t)length, &chunk), TOC_DECODE_OK);
+        assert_int_equal(allocations, before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -904,6 +1049,10 @@ int main(void)
         cmocka_unit_test(truncated_at_every_byte),
         cmocka_unit_test(random_bit_flips),
         cmocka_unit_test(random_records_equal_libmseed),
+        cmocka_unit_test(random_frames_equal_libmseed),
+        cmocka_unit_test(simulated_records_equal_libmseed),
+        cmocka_unit_test(recorded_records_equal_libmseed),
+        cmocka_unit_test(nothing_is_allocated_for_a_record),
         cmocka_unit_test(odd_files_agree_with_obspy),
         cmocka_unit_test(odd_values_agree_with_obspy),
     };
