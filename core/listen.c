@@ -14,6 +14,7 @@
 
 #include "core/classic.h"
 #include "core/estimator.h"
+#include "core/gate.h"
 #include "core/picker.h"
 #include "core/window.h"
 
@@ -72,6 +73,8 @@ struct toc_listener {
     uint32_t group_index, site;
     uint32_t hop;            /* rows */
     struct rules next_rules; /* in force from the next block on */
+    struct toc_gate_rule next_rule;
+    uint32_t step;           /* rows, whole hops: blocks end at multiples of it */
     struct expectation expected[FOLLOWED];
     uint32_t n_expected;
     struct progress seen;    /* as of the last give */
@@ -83,6 +86,7 @@ struct toc_listener {
     struct stand stand;
     /* of the thread that runs it */
     struct rules rules;
+    struct toc_gate_rule rule;
     const struct toc_model *model;
     struct toc_model_stream *stream; /* owned; NULL: classical */
     struct toc_features *features;   /* owned */
@@ -91,6 +95,7 @@ struct toc_listener {
     struct toc_classic *classic;     /* owned; NULL: network */
     struct followed followed[FOLLOWED];
     struct progress now;
+    struct toc_gate gate;
     /* history by absolute index */
     struct toc_motion_step steps[STEPS];
     int64_t first_step, end_step; /* kept: [first, end) */
@@ -103,6 +108,8 @@ struct toc_listen_scratch {
     struct toc_model_scratch *picker;    /* owned; NULL: classical */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
     float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
+    float missed[TOC_GATE_KEPT_ROWS * TOC_FEATURES];
+    bool gated[TOGETHER];
 };
 
 static int create_networks(struct toc_listener *l, const struct toc_listener_parts *parts)
@@ -142,6 +149,7 @@ int toc_listener_create(const struct toc_listener_parts *parts, struct toc_liste
     l->site = parts->site;
     l->rules = l->next_rules = rules_of(parts->settings);
     l->hop = (uint32_t)lround(parts->settings->picker.hop_s * TOC_MODEL_RATE_HZ / STRIDE) * STRIDE;
+    l->step = l->hop;
     l->picked_until = l->arrived = TOC_NS_NONE;
     int r = l->hop >= STRIDE && l->hop <= TOC_ROWS_MAX ? create_stages(l, parts) : -EINVAL;
     if (r < 0) {
@@ -180,10 +188,19 @@ bool toc_listener_push(struct toc_listener *l, const struct toc_chunk *chunk, to
     return true;
 }
 
-/* Rows up to the last boundary of a hop. */
-static uint32_t whole_rows(const struct toc_listener *l)
+void toc_listener_ease(struct toc_listener *l, double gate_ratio, double hop_s)
 {
-    int64_t end = l->rows.first + l->rows.n, boundary = end - end % l->hop;
+    uint32_t step = (uint32_t)lround(hop_s * TOC_MODEL_RATE_HZ) / l->hop * l->hop;
+    l->next_rule.gate = gate_ratio > 0;
+    if (gate_ratio > 0)
+        l->next_rule.level = (float)log10(gate_ratio);
+    l->step = step > l->hop && step <= TOC_ROWS_MAX ? step : l->hop;
+}
+
+/* Rows up to the last multiple of `step`. */
+static uint32_t whole_rows(const struct toc_listener *l, uint32_t step)
+{
+    int64_t end = l->rows.first + l->rows.n, boundary = end - end % step;
     return boundary > l->rows.first ? (uint32_t)(boundary - l->rows.first) : 0;
 }
 
@@ -204,17 +221,23 @@ bool toc_listener_advance(struct toc_listener *l, toc_ns now, struct toc_stats *
         return false;
     while (l->block == 0) {
         bool gap = toc_group_pull(l->group, now, &l->rows, stats);
-        l->block = l->rows.n ? whole_rows(l) : 0;
+        l->block = l->rows.n ? whole_rows(l, gap ? l->hop : l->step) : 0;
         if (l->block == 0 && !gap)
             return false;
         if (l->block == 0)
             l->rows.n = 0; /* less than a hop before a gap: nothing will follow it */
     }
     l->rules = l->next_rules;
+    l->rule = l->next_rule;
     l->stand = (struct stand){.scale = toc_group_scale(l->group),
                               .acceleration = toc_group_unit(l->group) == TOC_UNIT_ACCELERATION,
                               .has_vertical = toc_group_has_vertical(l->group)};
     return l->out = true;
+}
+
+uint32_t toc_listener_due_rows(const struct toc_listener *l)
+{
+    return l->block;
 }
 
 /* ---- features and motion ----------------------------------------------------------------------------------- */
@@ -232,6 +255,7 @@ static void restart(struct toc_listener *l, int64_t index)
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
     l->first_row = index;
+    toc_gate_reset(&l->gate, index);
     l->first_step = l->end_step = 0;
     l->now = (struct progress){
         .started = index, .end_row = index, .last_changed = index, .last_clipped = index - CLIP_MEMORY};
@@ -437,11 +461,18 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
     result->n_hops++;
 }
 
+/* A quiet listener follows nothing and says nothing. */
+static void conclude_gated(const struct toc_listener *l, struct toc_listener_result *result)
+{
+    result->n_hops = result->n_picks = result->n_estimates = 0;
+    result->n_gated = network_rows(l) / l->hop;
+}
+
 /* @param features of the block, @param frames of its whole hops */
 static void conclude(struct toc_listener *l, const float *features, const float *frames, struct toc_listener_result *result)
 {
     uint32_t lead = lead_rows(l);
-    result->n_hops = result->n_picks = result->n_estimates = 0;
+    result->n_hops = result->n_picks = result->n_estimates = result->n_gated = 0;
     for (uint32_t i = 0; l->classic && i < lead; i++) { /* warms it */
         struct toc_pick pick;
         (void)toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick);
@@ -489,11 +520,41 @@ static float *frames_of(struct toc_listen_scratch *s, uint32_t i)
     return s->frames + i * FRAMES_MAX * OUTPUTS;
 }
 
-static void run_network(struct toc_listener *l, struct toc_model_scratch *scratch, const float *features, float *frames)
+static bool is_following(const struct toc_listener *l)
+{
+    bool follows = false;
+    for (int i = 0; i < FOLLOWED; i++)
+        follows |= l->followed[i].active;
+    return follows;
+}
+
+/* What the gate kept from the network, if it did; nothing is said of it, so `frames` is written over. */
+static void catch_up(struct toc_listener *l, struct toc_listen_scratch *s, float *frames)
+{
+    bool whole;
+    uint32_t n = toc_gate_take_missed(&l->gate, s->missed, &whole);
+    if (!whole) {
+        toc_model_stream_reset(l->stream);
+        toc_picker_reset(&l->picker);
+    }
+    for (uint32_t at = 0; at < n; at += TOC_ROWS_MAX)
+        toc_model_push(l->model, l->stream, s->picker, s->missed + at * TOC_FEATURES,
+                       n - at < TOC_ROWS_MAX ? n - at : TOC_ROWS_MAX, frames);
+}
+
+/* @return false: the gate was closed */
+static bool run_network(struct toc_listener *l, struct toc_listen_scratch *s, const float *features, float *frames)
 {
     const float *rows = features + lead_rows(l) * TOC_FEATURES;
-    for (uint32_t at = 0; l->stream && at < network_rows(l); at += l->hop)
-        toc_model_push(l->model, l->stream, scratch, rows + at * TOC_FEATURES, l->hop, frames + at / STRIDE * OUTPUTS);
+    if (!l->stream)
+        return true;
+    if (toc_gate_closes(&l->gate, &l->rule, rows, network_rows(l), l->rows.first + lead_rows(l),
+                        l->group_index * l->hop, is_following(l)))
+        return false;
+    catch_up(l, s, frames);
+    for (uint32_t at = 0; at < network_rows(l); at += l->hop)
+        toc_model_push(l->model, l->stream, s->picker, rows + at * TOC_FEATURES, l->hop, frames + at / STRIDE * OUTPUTS);
+    return true;
 }
 
 static void run_together(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
@@ -502,9 +563,12 @@ static void run_together(struct toc_listener *const *listeners, uint32_t n, stru
     for (uint32_t i = 0; i < n; i++)
         prepare(listeners[i], features_of(s, i));
     for (uint32_t i = 0; i < n; i++)
-        run_network(listeners[i], s->picker, features_of(s, i), frames_of(s, i));
+        s->gated[i] = !run_network(listeners[i], s, features_of(s, i), frames_of(s, i));
     for (uint32_t i = 0; i < n; i++)
-        conclude(listeners[i], features_of(s, i), frames_of(s, i), &ret_results[i]);
+        if (s->gated[i])
+            conclude_gated(listeners[i], &ret_results[i]);
+        else
+            conclude(listeners[i], features_of(s, i), frames_of(s, i), &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,
@@ -540,7 +604,7 @@ void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct to
 {
     for (uint32_t i = 0; i < result->n_picks; i++)
         give_id(l, result, &result->picks[i], (*next_pick_id)++);
-    if (result->n_hops > 0)
+    if (result->n_hops + result->n_gated > 0)
         l->picked_until = (l->rows.first + l->block) * TOC_GRID_NS;
     drop_rows(&l->rows, l->block);
     l->block = 0;

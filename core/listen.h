@@ -48,13 +48,28 @@ void toc_listener_configure(struct toc_listener *listener, const struct toc_sett
 bool toc_listener_push(struct toc_listener *listener, const struct toc_chunk *chunk, toc_ns now,
                        struct toc_stats *stats);
 
+/**
+ * How much to do from the next block on, when there is more to do than time (core/load.h).
+ *
+ * @param gate_ratio  0: every row goes through the picker network. Else only while something moves (core/gate.h): an arrival is
+ *                    followed, or the fast over slow RMS of a component reached this ratio a short while ago. Before a
+ *                    quiet listener goes on, the network is given the rows it missed; of more than are kept the last
+ *                    ones, from zero state.
+ * @param hop_s       blocks end at whole multiples of this, at most 1 s; 0: of the configured hop
+ */
+void toc_listener_ease(struct toc_listener *listener, double gate_ratio, double hop_s);
+
 /** Take the rows that are decided at `now`, up to 1 s of them. @return true: at least one hop is full, and the listener is
  * out until it was given back; false: none is, or it is out already */
 bool toc_listener_advance(struct toc_listener *listener, toc_ns now, struct toc_stats *stats);
 
+/** Rows of the block that is due or out; 0 none. */
+uint32_t toc_listener_due_rows(const struct toc_listener *listener);
+
 /** What a block said. */
 struct toc_listener_result {
     uint32_t n_hops; /* that went through the picker; 0: rows before the first whole hop after a restart */
+    uint32_t n_gated; /* that did not, for quiet */
     uint32_t n_picks, n_estimates;
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];             /* ids are given by toc_listener_give() */
     struct toc_estimate estimates[TOC_LISTEN_ESTIMATES_MAX]; /* each step of each followed arrival */

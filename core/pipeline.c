@@ -18,8 +18,14 @@
 #include "core/listen.h"
 #include "core/locate.h"
 #include "core/model.h"
+#include "core/turns.h"
 
 #define BATCH_MAX 64u
+#define BATCH_ROWS 400u /* with workers: a batch that holds so many is full, so that nobody's pick waits for long behind others' */
+#define LOAD_QUEUE 8u
+#define FAVOUR_NS (TOC_NS_PER_S / 2) /* who is near an event is looked up this often */
+#define FAVOUR_BEFORE_S 2.0          /* P may come so much earlier than told, data of S and its coda are wanted ... */
+#define FAVOUR_AFTER_S 15.0          /* ... this long */
 #define PICK_QUEUE 1024u
 #define ESTIMATE_QUEUE 1024u
 #define ALERT_QUEUE 32u
@@ -47,6 +53,7 @@ struct watch {
 };
 
 struct toc_batch {
+    bool out;
     uint32_t n;
     struct toc_listener *listeners[BATCH_MAX]; /* borrowed from the pipeline until give */
     uint32_t index[BATCH_MAX];
@@ -67,16 +74,19 @@ struct toc_pipeline {
     uint32_t n_listeners;
     uint32_t *site_of;               /* owned, n_listeners */
     struct heard *heard;             /* owned, n_listeners */
-    bool *due;                       /* owned, n_listeners: something may be ready */
-    uint32_t *work;                  /* owned, n_listeners: indices with due set, first in first out */
-    uint32_t work_first, work_n;
+    struct toc_turns *turns;         /* of the listeners */
     struct route *routes;            /* owned */
     size_t n_routes;
     struct toc_site *sites;          /* owned */
     uint32_t n_sites;
-    /* the one batch */
-    struct toc_batch batch;
-    bool batch_out;
+    struct toc_geo_point *places;    /* owned, of the sites */
+    bool *marked;                    /* owned, of the sites: scratch of favour_near() */
+    /* the seam */
+    struct toc_batch *batches;       /* owned, n_batches */
+    uint32_t n_batches;
+    bool shares;                     /* there are workers: batches are kept small, and who is near an event goes first */
+    struct toc_load load;
+    toc_ns favoured;                 /* when that was looked up last */
     /* source */
     struct toc_associator *associator;
     struct toc_locator *locator;
@@ -91,6 +101,8 @@ struct toc_pipeline {
     struct toc_pick_report *picks;         /* owned rings */
     struct toc_estimate_report *reports;
     struct toc_alert *alerts;
+    struct toc_load_report loads[LOAD_QUEUE];
+    uint32_t load_first, load_n;
     uint32_t pick_first, pick_n, report_first, report_n, alert_first, alert_n;
 };
 
@@ -137,10 +149,10 @@ static int allocate_registry(struct toc_pipeline *p)
     p->listeners = calloc(n, sizeof *p->listeners);
     p->site_of = calloc(n, sizeof *p->site_of);
     p->heard = calloc(n, sizeof *p->heard);
-    p->due = calloc(n, sizeof *p->due);
-    p->work = calloc(n, sizeof *p->work);
     p->sites = calloc(n, sizeof *p->sites);
-    return p->listeners && p->site_of && p->heard && p->due && p->work && p->sites ? 0 : -ENOMEM;
+    p->places = calloc(n, sizeof *p->places);
+    p->marked = calloc(n, sizeof *p->marked);
+    return p->listeners && p->site_of && p->heard && p->sites && p->places && p->marked ? 0 : -ENOMEM;
 }
 
 static uint32_t site_index(struct toc_pipeline *p, const char *name)
@@ -167,6 +179,7 @@ static int add_listener(struct toc_pipeline *p, const struct toc_inventory *inve
     const struct toc_channel *place = toc_group_place(toc_listener_group(p->listeners[p->n_listeners]));
     p->sites[site].latitude_deg = place->latitude_deg;
     p->sites[site].longitude_deg = place->longitude_deg;
+    p->places[site] = toc_geo_point(place->latitude_deg, place->longitude_deg);
     p->sites[site].elevation_km = isfinite(place->elevation_m) ? place->elevation_m / 1000 : 0;
     p->site_of[p->n_listeners++] = site;
     return 0;
@@ -190,11 +203,20 @@ static int build_registry(struct toc_pipeline *p, const struct toc_inventory *in
 
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
+static int create_batches(struct toc_pipeline *p, uint32_t workers)
+{
+    p->shares = workers > 0;
+    p->n_batches = workers > 0 ? workers : 1;
+    p->batches = calloc(p->n_batches, sizeof *p->batches);
+    int r = p->batches ? toc_turns_create(p->n_listeners, &p->turns) : -ENOMEM;
+    for (uint32_t i = 0; i < p->n_batches && r == 0; i++)
+        r = toc_listen_scratch_create(p->picker, p->estimator, &p->batches[i].scratch);
+    return r;
+}
+
 static int create_stages(struct toc_pipeline *p)
 {
     int r = toc_decoder_create(&p->decoder);
-    if (r == 0)
-        r = toc_listen_scratch_create(p->picker, p->estimator, &p->batch.scratch);
     if (r == 0)
         r = toc_associator_create(p->travel, p->n_sites ? p->n_sites : 1, &p->associator);
     if (r == 0)
@@ -234,6 +256,8 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
 {
     if (parts->n_targets > TOC_ALERT_TARGETS_MAX)
         return say_why(ret_why, why_size, -EINVAL, "more than 64 targets");
+    if (parts->workers > TOC_PIPELINE_WORKERS_MAX)
+        return say_why(ret_why, why_size, -EINVAL, "more than 64 workers");
     if (!hop_fits(parts->settings.picker.hop_s))
         return say_why(ret_why, why_size, -EINVAL, "picker.hop_s is not a multiple of 0.05 s in 0.05..1");
     struct toc_pipeline *p = calloc(1, sizeof *p);
@@ -244,9 +268,12 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
     p->picker = parts->picker;
     p->estimator = parts->estimator;
     p->next_pick_id = 1;
-    p->sample = p->arrival = p->ticked = TOC_NS_NONE;
+    p->sample = p->arrival = p->ticked = p->favoured = TOC_NS_NONE;
+    toc_load_init(&p->load);
     take_targets(p, parts->targets, parts->n_targets);
     int r = build_registry(p, parts->inventory);
+    if (r == 0)
+        r = create_batches(p, parts->workers);
     if (r == 0)
         r = create_stages(p);
     if (r == 0)
@@ -268,13 +295,16 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     toc_alert_machine_destroy(p->machine);
     toc_locator_destroy(p->locator);
     toc_associator_destroy(p->associator);
-    toc_listen_scratch_destroy(p->batch.scratch);
+    for (uint32_t i = 0; p->batches && i < p->n_batches; i++)
+        toc_listen_scratch_destroy(p->batches[i].scratch);
+    toc_turns_destroy(p->turns);
     toc_decoder_destroy(p->decoder);
     free(p->listeners);
     free(p->site_of);
     free(p->heard);
-    free(p->due);
-    free(p->work);
+    free(p->batches);
+    free(p->places);
+    free(p->marked);
     free(p->routes);
     free(p->sites);
     free(p->estimates);
@@ -303,12 +333,9 @@ int toc_pipeline_reconfigure(struct toc_pipeline *p, const struct toc_settings *
 
 /* ---- in --------------------------------------------------------------------------------------------------- */
 
-static void mark_due(struct toc_pipeline *p, uint32_t listener)
+static toc_ns newest_of(const struct toc_pipeline *p, uint32_t listener)
 {
-    if (p->due[listener])
-        return;
-    p->due[listener] = true;
-    p->work[(p->work_first + p->work_n++) % p->n_listeners] = listener;
+    return toc_group_newest(toc_listener_group(p->listeners[listener]));
 }
 
 static bool hear(struct toc_pipeline *p, uint32_t listener, const struct toc_chunk *chunk, toc_ns now)
@@ -332,9 +359,9 @@ void toc_pipeline_push(struct toc_pipeline *p, const struct toc_chunk *chunk, to
     }
     if (!hear(p, route->listener, chunk, now))
         return;
-    p->sample = toc_group_newest(toc_listener_group(p->listeners[route->listener]));
+    p->sample = newest_of(p, route->listener);
     p->arrival = now;
-    mark_due(p, route->listener);
+    toc_turns_arrived(p->turns, route->listener, p->sample, now);
 }
 
 enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *p, const uint8_t *record, size_t len, toc_ns now)
@@ -351,27 +378,55 @@ enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *p, const u
 
 /* ---- the seam --------------------------------------------------------------------------------------------- */
 
+/* How much is asked of a listener's next block. Near an open event weaker motion opens the gate, and blocks stay short; not
+ * in the slowest mode: near a large earthquake everybody is near one. */
+static void ease(struct toc_pipeline *p, uint32_t listener)
+{
+    bool near = p->load.mode != TOC_LOAD_SLOWEST && toc_turns_is_favoured(p->turns, listener);
+    double gate = p->load.mode == TOC_LOAD_NORMAL ? 0 : p->settings.load.gate_ratio;
+    double hop_s = near ? 0 : toc_load_hop_s(p->load.mode);
+    toc_listener_ease(p->listeners[listener], near ? sqrt(gate) : gate, hop_s);
+}
+
+/* Takes the listener's turn. @return true: it is in the batch */
+static bool add_to_batch(struct toc_pipeline *p, struct toc_batch *b, uint32_t listener, toc_ns now)
+{
+    uint64_t gaps = p->stats.gaps;
+    ease(p, listener);
+    bool is_due = toc_listener_advance(p->listeners[listener], now, &p->stats);
+    p->heard[listener].gaps += p->stats.gaps - gaps;
+    if (!is_due) {
+        toc_turns_idle(p->turns, listener);
+        return false;
+    }
+    b->listeners[b->n] = p->listeners[listener];
+    b->index[b->n++] = listener;
+    return true;
+}
+
+/* With workers: an equal share of those who wait for each, and no more than is done in a millisecond or so. */
+static void fill(struct toc_pipeline *p, struct toc_batch *b, toc_ns now)
+{
+    uint32_t most = BATCH_MAX, rows = 0, listener, share = toc_turns_count(p->turns) / p->n_batches + 1;
+    if (p->shares && share < most)
+        most = share;
+    b->n = 0;
+    while (b->n < most && (!p->shares || rows < BATCH_ROWS) && toc_turns_take(p->turns, &listener))
+        if (add_to_batch(p, b, listener, now))
+            rows += toc_listener_due_rows(p->listeners[listener]);
+}
+
 struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *p, toc_ns now)
 {
-    struct toc_batch *b = &p->batch;
-    if (p->batch_out)
-        return NULL;
-    b->n = 0;
-    while (p->work_n > 0 && b->n < BATCH_MAX) {
-        uint32_t i = p->work[p->work_first];
-        p->work_first = (p->work_first + 1) % p->n_listeners;
-        p->work_n--;
-        p->due[i] = false;
-        uint64_t gaps = p->stats.gaps;
-        bool is_due = toc_listener_advance(p->listeners[i], now, &p->stats);
-        p->heard[i].gaps += p->stats.gaps - gaps;
-        if (!is_due)
+    for (uint32_t i = 0; i < p->n_batches; i++) {
+        struct toc_batch *b = &p->batches[i];
+        if (b->out)
             continue;
-        b->listeners[b->n] = p->listeners[i];
-        b->index[b->n++] = i;
+        fill(p, b, now);
+        b->out = b->n > 0;
+        return b->n ? b : NULL;
     }
-    p->batch_out = b->n > 0;
-    return b->n ? b : NULL;
+    return NULL;
 }
 
 void toc_batch_run(struct toc_batch *b)
@@ -606,9 +661,10 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
             p->stats.estimates++;
             queue_estimate(p, &result->estimates[k]);
         }
-        mark_due(p, b->index[i]);
+        p->stats.windows_gated += result->n_gated;
+        toc_turns_back(p->turns, b->index[i], toc_listener_picked_until(b->listeners[i]), newest_of(p, b->index[i]), now);
     }
-    p->batch_out = false;
+    b->out = false;
     update_events(p, now);
 }
 
@@ -620,11 +676,83 @@ void toc_pipeline_work(struct toc_pipeline *p, toc_ns now)
     }
 }
 
+/* ---- who goes first, and how much is done --------------------------------------------------------------------- */
+
+/* Farthest place whose first arrival of this phase comes within `after_s` of the origin. */
+static double reach_km(const struct toc_pipeline *p, enum toc_phase phase, double depth_km, double after_s)
+{
+    double near = 0, far = toc_travel_max_distance_km(p->travel);
+    if (toc_travel_s(p->travel, phase, near, depth_km) > after_s)
+        return 0;
+    for (int i = 0; i < 12; i++) {
+        double middle = (near + far) / 2;
+        bool within = toc_travel_s(p->travel, phase, middle, depth_km) <= after_s;
+        near = within ? middle : near;
+        far = within ? far : middle;
+    }
+    return near;
+}
+
+/* Sites between the front of P and the tail of S. */
+static void mark_reached(struct toc_pipeline *p, const struct toc_origin *origin, toc_ns now, bool *marked)
+{
+    double age = toc_s_from_ns(now - origin->time);
+    double far = reach_km(p, TOC_PHASE_P, origin->depth_km, age + FAVOUR_BEFORE_S);
+    double near = reach_km(p, TOC_PHASE_S, origin->depth_km, age - FAVOUR_AFTER_S);
+    struct toc_geo_point centre = toc_geo_point(origin->latitude_deg, origin->longitude_deg);
+    for (uint32_t i = 0; i < p->n_sites; i++) {
+        double km = toc_geo_point_distance_km(&centre, &p->places[i]);
+        marked[i] = marked[i] || (km >= near && km <= far);
+    }
+}
+
+/* Sites whose P the event has and which are still being followed. */
+static void mark_used(struct toc_pipeline *p, const struct toc_event *event, toc_ns now, bool *marked)
+{
+    for (uint16_t i = 0; i < event->n_picks; i++) {
+        const struct toc_pick *pick = &event->picks[i].pick;
+        double age = toc_s_from_ns(now - pick->time);
+        if (pick->site < p->n_sites && age < p->settings.estimator.follow_s)
+            marked[pick->site] = true;
+    }
+}
+
+static void favour_near(struct toc_pipeline *p, toc_ns now)
+{
+    size_t n = toc_associator_count(p->associator);
+    if (p->favoured != TOC_NS_NONE && now - p->favoured < FAVOUR_NS)
+        return;
+    memset(p->marked, 0, p->n_sites * sizeof *p->marked);
+    for (size_t i = 0; i < n; i++) {
+        const struct toc_event *event = toc_associator_event(p->associator, i);
+        mark_reached(p, &event->origin, now, p->marked);
+        mark_used(p, event, now, p->marked);
+    }
+    for (uint32_t i = 0; i < p->n_listeners; i++)
+        toc_turns_favour(p->turns, i, p->marked[p->site_of[i]]);
+    p->favoured = now;
+}
+
+static void watch_load(struct toc_pipeline *p, toc_ns now)
+{
+    double wait_s = toc_turns_wait_s(p->turns, now);
+    enum toc_load_mode from = p->load.mode;
+    if (!toc_load_step(&p->load, &p->settings.load, wait_s, now))
+        return;
+    p->stats.load_changes++;
+    if (p->load_n == LOAD_QUEUE) { /* nobody pulls: the oldest goes */
+        p->load_first = (p->load_first + 1) % LOAD_QUEUE;
+        p->load_n--;
+    }
+    p->loads[(p->load_first + p->load_n++) % LOAD_QUEUE] =
+        (struct toc_load_report){.from = from, .to = p->load.mode, .wait_s = wait_s, .at = now};
+}
+
 void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
 {
     p->clock = now;
     for (uint32_t i = 0; i < p->n_listeners; i++) {
-        mark_due(p, i); /* waits may have ended */
+        toc_turns_remind(p->turns, i, now); /* waits may have ended */
         if (p->ticked == TOC_NS_NONE || now - p->ticked >= TOC_NS_PER_S)
             refresh_site(p, i, now);
     }
@@ -633,6 +761,10 @@ void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
         p->ticked = now;
     }
     update_events(p, now);
+    if (p->shares) {
+        favour_near(p, now);
+        watch_load(p, now);
+    }
 }
 
 /* ---- out -------------------------------------------------------------------------------------------------- */
@@ -665,6 +797,26 @@ bool toc_pipeline_next_alert(struct toc_pipeline *p, struct toc_alert *ret_alert
     p->alert_first = (p->alert_first + 1) % ALERT_QUEUE;
     p->alert_n--;
     return true;
+}
+
+bool toc_pipeline_next_load(struct toc_pipeline *p, struct toc_load_report *ret_load)
+{
+    if (p->load_n == 0)
+        return false;
+    *ret_load = p->loads[p->load_first];
+    p->load_first = (p->load_first + 1) % LOAD_QUEUE;
+    p->load_n--;
+    return true;
+}
+
+enum toc_load_mode toc_pipeline_load(const struct toc_pipeline *p)
+{
+    return p->load.mode;
+}
+
+double toc_pipeline_wait_s(const struct toc_pipeline *p, toc_ns now)
+{
+    return toc_turns_wait_s(p->turns, now);
 }
 
 size_t toc_pipeline_groups(const struct toc_pipeline *p)

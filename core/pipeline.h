@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "core/decode.h"
+#include "core/load.h"
 #include "core/settings.h"
 #include "core/shaking.h"
 #include "core/station.h"
@@ -35,7 +36,11 @@ struct toc_pipeline_parts {
     struct toc_settings settings;          /* copied */
     const struct toc_target *targets;      /* copied */
     size_t n_targets;                      /* <= TOC_ALERT_TARGETS_MAX */
+    uint32_t workers;                      /* batches that may be out at once, <= TOC_PIPELINE_WORKERS_MAX; 0: replay,
+                                              toc_pipeline_work() alone: nothing is ever late, nobody goes first */
 };
+
+#define TOC_PIPELINE_WORKERS_MAX 64
 
 /** A pick as handed out, with its group's sid. */
 struct toc_pick_report {
@@ -46,6 +51,13 @@ struct toc_pick_report {
 struct toc_estimate_report {
     struct toc_estimate estimate;
     char sid[TOC_SID_SIZE];
+};
+
+/** The load mode changed. */
+struct toc_load_report {
+    enum toc_load_mode from, to;
+    double wait_s; /* of the oldest waiting data, at that moment */
+    toc_ns at;
 };
 
 /** What an operator sees of one group. */
@@ -78,10 +90,18 @@ void toc_pipeline_push(struct toc_pipeline *pipeline, const struct toc_chunk *ch
 /** Time passes: waits end, stations go stale, alerts become final. Call at least every 0.2 s of `now`. */
 void toc_pipeline_tick(struct toc_pipeline *pipeline, toc_ns now);
 
-/** Windows that are due, or NULL. One batch at a time is out; data pushed meanwhile wait in the rings. */
+/**
+ * Blocks that are due, or NULL: none is, or `workers` batches are out. Data pushed meanwhile wait in the rings. A station is
+ * in one batch at most, so its picks come in order; picks of different stations come in the order in which batches are
+ * given back, and within a batch in its own. What a station says depends on neither.
+ *
+ * Who waited longest goes first; data of stations where waves of an open event may arrive now, or whose picks it has,
+ * are taken as if they had waited 1 s longer. A batch is small when few wait and holds at most some milliseconds of work.
+ */
 struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *pipeline, toc_ns now);
 /** Run the network. Pure: touches only the batch. */
 void toc_batch_run(struct toc_batch *batch);
+/** In the order of taking, when several are ready at once. */
 void toc_pipeline_give_batch(struct toc_pipeline *pipeline, struct toc_batch *batch, toc_ns now);
 
 /** take, run, give inline until nothing is due: replay, and a daemon without workers. */
@@ -92,6 +112,12 @@ void toc_pipeline_work(struct toc_pipeline *pipeline, toc_ns now);
 bool toc_pipeline_next_pick(struct toc_pipeline *pipeline, struct toc_pick_report *ret_pick);
 bool toc_pipeline_next_estimate(struct toc_pipeline *pipeline, struct toc_estimate_report *ret_estimate);
 bool toc_pipeline_next_alert(struct toc_pipeline *pipeline, struct toc_alert *ret_alert);
+
+bool toc_pipeline_next_load(struct toc_pipeline *pipeline, struct toc_load_report *ret_load);
+
+/** How much is done per station now (core/load.h), and the age of the oldest data that wait for a worker, in s. */
+enum toc_load_mode toc_pipeline_load(const struct toc_pipeline *pipeline);
+double toc_pipeline_wait_s(const struct toc_pipeline *pipeline, toc_ns now);
 
 size_t toc_pipeline_groups(const struct toc_pipeline *pipeline);
 /** @return 0 or -ENOENT */

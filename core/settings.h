@@ -29,6 +29,12 @@ struct toc_picker_settings {
     double warmup_s;      /* no pick until this much continuous signal was seen: 0..120 */
 };
 
+struct toc_load_settings {
+    double behind_s;      /* data that wait this long for a worker mean that it is behind: 0.05..10 */
+    double relax_s;       /* calm asked for before more is done again: 1..600 */
+    double gate_ratio;    /* when behind, a station is quiet while its fast over slow RMS stays below this: 1.1..10 */
+};
+
 struct toc_estimator_settings {
     double follow_s;      /* seconds after P an arrival is followed: 1..120 */
     double publish_s;     /* an estimate is handed out each ... of data: 0.1..10 */
@@ -66,6 +72,7 @@ struct toc_alert_settings {
 struct toc_settings {
     struct toc_stream_settings stream;
     struct toc_picker_settings picker;
+    struct toc_load_settings load;
     struct toc_estimator_settings estimator;
     struct toc_associator_settings associator;
     struct toc_fusion_settings fusion;
@@ -77,6 +84,7 @@ struct toc_settings {
         .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 10, .bridge_s = 0.1, .future_s = 2,             \
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
         .picker = {.hop_s = 0.1, .p_threshold = 0.9, .s_threshold = 0.88, .dead_s = 1.0, .warmup_s = 10},         \
+        .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 2},                                               \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
                        .min_expected = 0.4, .close_s = 120},                                                     \

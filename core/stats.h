@@ -21,6 +21,8 @@
     X(gaps_bridged)       /* short enough for a straight line */                                                   \
     X(rate_changes)                                                                                               \
     X(windows)            /* given to the network */                                                               \
+    X(windows_gated)      /* not given to it: behind, and the station was quiet (core/load.h) */                   \
+    X(load_changes)                                                                                               \
     X(picks_p)                                                                                                    \
     X(picks_s)                                                                                                    \
     X(picks_dropped)      /* nobody pulled them */                                                                 \

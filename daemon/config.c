@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <uv.h>
+
 #include "daemon/files.h"
 
 /* Southern California, after Hadley and Kanamori (1977, GSA Bulletin 88) as the regional network uses it (Hutton et al.
@@ -78,6 +80,15 @@ int toc_config_needs_restart(const struct toc_config *a, const struct toc_config
         snprintf(ret_names + len, size - len, "%s%s", n++ ? ", " : "", s->rows[i].path);
     }
     return n;
+}
+
+unsigned toc_config_workers(const struct toc_config *config)
+{
+    unsigned processors = uv_available_parallelism(), most = TOC_PIPELINE_WORKERS_MAX;
+
+    if (config->workers >= 0)
+        return (unsigned)config->workers;
+    return processors < most ? processors : most;
 }
 
 const char *toc_config_status_str(const struct toc_config *config)

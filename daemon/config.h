@@ -50,6 +50,7 @@ struct toc_config {
     char name[TOC_NAME_SIZE];
     int32_t status; /* enum toc_config_status */
     int32_t clock;  /* enum toc_config_clock */
+    int32_t workers; /* -1: as many as processors */
     struct toc_list feeds; /* struct toc_config_feed */
     char stations_path[TOC_CONFIG_PATH_SIZE];
     char velocity_path[TOC_CONFIG_PATH_SIZE];
@@ -102,6 +103,9 @@ char *toc_config_print(const struct toc_config *config);
 
 /** Names of keys that differ and take effect only at the next start, comma separated. @return how many */
 int toc_config_needs_restart(const struct toc_config *a, const struct toc_config *b, char *ret_names, size_t size);
+
+/** Threads to run batches on; 0: none. */
+unsigned toc_config_workers(const struct toc_config *config);
 
 const char *toc_config_status_str(const struct toc_config *config);
 

@@ -135,6 +135,7 @@ static const char *const clocks[] = {"system", "data", NULL};
 
 static const struct toc_config config_default = {
     .name = "tocsin",
+    .workers = -1,
     .max_distance_km = 500,
     .max_depth_km = 150,
     .core = TOC_SETTINGS_DEFAULT,
@@ -156,6 +157,9 @@ static const struct toc_row config_rows[] = {
     {.path = "daemon.clock", .type = TOC_ROW_CHOICE, .flags = TOC_ROW_RESTART, AT(clock), .choices = clocks,
      .doc = "system: now is the host's clock. data: now follows the newest data, for recordings served as if live;\n"
             "never for real warning."},
+    {.path = "daemon.workers", .type = TOC_ROW_INTEGER, .flags = TOC_ROW_RESTART, AT(workers), .min = -1,
+     .max = TOC_PIPELINE_WORKERS_MAX, .unit = "threads",
+     .doc = "Threads that run the networks; -1: one per processor; 0: all on one thread."},
 
     {.path = "feeds", .type = TOC_ROW_LIST, .flags = TOC_ROW_RESTART, AT(feeds), .max = TOC_CONFIG_FEEDS_MAX,
      .items = &feed_schema, .doc = "Where data come from.",
@@ -196,6 +200,13 @@ static const struct toc_row config_rows[] = {
     NUMBER("picker.dead_s", core.picker.dead_s, 0, 60, "s", "No second pick of the same phase within this time."),
     NUMBER("picker.warmup_s", core.picker.warmup_s, 0, 120, "s",
            "No pick before this much continuous signal was seen."),
+
+    NUMBER("load.behind_s", core.load.behind_s, 0.05, 10, "s",
+           "Data that wait this long for a worker mean that it is behind: then quiet stations are only watched by a\n"
+           "cheap detector, and if that is not enough blocks get longer. Each change is logged and told in heartbeats."),
+    NUMBER("load.relax_s", core.load.relax_s, 1, 600, "s", "Calm asked for before one step of that is taken back."),
+    NUMBER("load.gate_ratio", core.load.gate_ratio, 1.1, 10, NULL,
+           "Behind, a station is quiet while its 0.2 s over its 8 s RMS stays below this."),
 
     NUMBER("estimator.follow_s", core.estimator.follow_s, 1, 120, "s", "How long an arrival is followed after P."),
     NUMBER("estimator.publish_s", core.estimator.publish_s, 0.1, 10, "s", "An estimate is handed out this often."),

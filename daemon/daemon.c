@@ -25,13 +25,16 @@
 static void close_all(struct toc_daemon *d)
 {
     uv_handle_t *own[] = {(uv_handle_t *)&d->tick,      (uv_handle_t *)&d->flush,     (uv_handle_t *)&d->check,
-                          (uv_handle_t *)&d->terminate, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup};
+                          (uv_handle_t *)&d->terminate, (uv_handle_t *)&d->interrupt, (uv_handle_t *)&d->hangup,
+                          (uv_handle_t *)&d->again};
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (own[i]->loop && !uv_is_closing(own[i])) /* no loop: the start did not come that far */
             uv_close(own[i], NULL);
     toc_publisher_destroy(d->publisher);
     toc_control_destroy(d->control);
+    toc_workers_destroy(d->workers);
+    d->workers = NULL;
     d->publisher = NULL;
     d->control = NULL;
 }
@@ -48,7 +51,7 @@ static void on_flush(uv_timer_t *timer)
 {
     struct toc_daemon *d = timer->data;
 
-    if (d->batch || (toc_publisher_pending(d->publisher) > 0 &&
+    if (toc_workers_busy(d->workers) || (toc_publisher_pending(d->publisher) > 0 &&
                      toc_clock_elapsed_s(d->stopped, toc_clock_mono()) < FLUSH_PATIENCE_S))
         return;
     close_all(d);
@@ -63,6 +66,7 @@ static void stop(struct toc_daemon *d, const char *reason)
     toc_notify_stopping();
     close_feeds(d);
     uv_timer_stop(&d->tick);
+    uv_idle_stop(&d->again);
     toc_daemon_drain(d);
     d->stopped = toc_clock_mono();
     uv_timer_start(&d->flush, on_flush, 0, FLUSH_MS);
@@ -86,8 +90,7 @@ static void on_hangup(uv_signal_t *handle, int number)
 /* Fed only while inference gets done: a stuck worker must not look alive. */
 static void feed_watchdog(struct toc_daemon *d, struct toc_mono now)
 {
-    bool stuck = d->batch && d->notify.watchdog_s > 0 &&
-                 toc_clock_elapsed_s(d->batch_since, now) > d->notify.watchdog_s / 2;
+    bool stuck = d->notify.watchdog_s > 0 && toc_workers_oldest_s(d->workers, now) > d->notify.watchdog_s / 2;
 
     if (!stuck)
         toc_notify_alive(&d->notify, now);
@@ -132,6 +135,7 @@ static int start_handles(struct toc_daemon *d)
     uv_timer_init(d->loop, &d->tick);
     uv_timer_init(d->loop, &d->flush);
     uv_check_init(d->loop, &d->check);
+    uv_idle_init(d->loop, &d->again);
     uv_signal_init(d->loop, &d->terminate);
     uv_signal_init(d->loop, &d->interrupt);
     uv_signal_init(d->loop, &d->hangup);
@@ -182,6 +186,21 @@ static int start_clock(struct toc_daemon *d)
     return toc_decoder_create(&d->decoder);
 }
 
+static int start_workers(struct toc_daemon *d)
+{
+    unsigned n = toc_config_workers(d->config);
+
+    return d->clock.data || n == 0 ? 0 : toc_workers_create(d->loop, n, toc_daemon_on_batch, d, &d->workers);
+}
+
+/* The data clock works in place, in a fixed order, as replay does; without workers one batch at a time is out. */
+static int start_engine(struct toc_daemon *d, char *why, size_t size)
+{
+    unsigned n = toc_config_workers(d->config);
+
+    return toc_engine_init(d->config, d->clock.data ? 0 : n > 0 ? n : 1, &d->engine, why, size);
+}
+
 static int start_sockets(struct toc_daemon *d, char *why, size_t size)
 {
     struct toc_publisher_limits limits = toc_daemon_limits(d->config);
@@ -194,8 +213,10 @@ static int start_sockets(struct toc_daemon *d, char *why, size_t size)
 
 static int start(struct toc_daemon *d, char *why, size_t size)
 {
-    int err = toc_engine_init(d->config, &d->engine, why, size);
+    int err = start_clock(d);
 
+    if (err == 0)
+        err = start_engine(d, why, size);
     if (err < 0)
         return err;
     toc_engine_describe(&d->engine, &d->envelope);
@@ -203,7 +224,7 @@ static int start(struct toc_daemon *d, char *why, size_t size)
     if (!d->seen)
         return -ENOMEM;
     memset(d->seen, TOC_STATION_NO_DATA, toc_pipeline_groups(d->engine.pipeline) + 1);
-    err = start_clock(d);
+    err = start_workers(d);
     if (err == 0)
         err = start_sockets(d, why, size);
     if (err == 0)

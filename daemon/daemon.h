@@ -1,7 +1,7 @@
 /*
  * tocsind itself: the loop's owner. Feeds bring records, the pipeline turns
  * them into messages, the publisher sends them. All of it on one thread, but
- * for the batch of windows that a worker runs. Files by part: daemon.c the
+ * for the batches that workers run. Files by part: daemon.c the
  * life, flow.c record to message, reload.c a new configuration, status.c what an
  * operator sees.
  */
@@ -22,6 +22,7 @@
 #include "daemon/log.h"
 #include "daemon/notify.h"
 #include "daemon/publish.h"
+#include "daemon/workers.h"
 
 struct toc_daemon {
     uv_loop_t *loop;
@@ -46,11 +47,10 @@ struct toc_daemon {
     struct toc_mono started;
     bool dirty;      /* data or time came since the last batch */
     bool feeds_ended;
-    /* the batch that is out */
-    uv_work_t work;
-    struct toc_batch *batch;
-    struct toc_mono batch_since;
-    bool batch_late; /* told */
+    /* batches */
+    struct toc_workers *workers; /* NULL: they are run on the loop, one a turn */
+    uv_idle_t again;             /* without workers: more is due */
+    bool late;                   /* told that a batch takes long */
     /* messages */
     struct toc_envelope envelope;
     struct toc_mono beat, second;
@@ -69,8 +69,10 @@ struct toc_daemon {
 void toc_daemon_on_record(void *user, const uint8_t *bytes, size_t len, toc_ns arrival);
 /** Ten times a second: time passes for the pipeline. */
 void toc_daemon_pass_time(struct toc_daemon *d);
-/** After each turn of the loop that brought something: start a batch if one is due. */
+/** After each turn of the loop that brought something: start the batches that are due. */
 void toc_daemon_infer(struct toc_daemon *d);
+/** A batch came back from its worker. `user` is the daemon. */
+void toc_daemon_on_batch(void *user, struct toc_batch *batch);
 /** Send all that the pipeline has to say. */
 void toc_daemon_drain(struct toc_daemon *d);
 /** Send a heartbeat. */

@@ -33,6 +33,8 @@ int toc_encode_heartbeat(const struct toc_envelope *envelope, const struct toc_h
     toc_json_count(&json, "stations_up", heartbeat->stations_up);
     toc_json_count(&json, "stations_total", heartbeat->stations_total);
     toc_json_number(&json, "feed_latency_s", heartbeat->feed_latency_s, 3);
+    toc_json_text(&json, "load", heartbeat->load);
+    toc_json_number(&json, "wait_s", heartbeat->wait_s, 3);
     toc_json_count(&json, "config_revision", envelope->config_revision);
     return end(&json);
 }

@@ -27,6 +27,8 @@ struct toc_envelope {
 struct toc_heartbeat {
     uint32_t stations_up, stations_total;
     double feed_latency_s; /* median over stations; NAN unknown */
+    const char *load;      /* how much is done per station (core/load.h) */
+    double wait_s;         /* of the oldest data that wait for a worker */
 };
 
 /* Each writes one line, newline included. @return length or -ENOSPC (buf then holds nothing to be sent). */

@@ -84,7 +84,7 @@ static int make_travel(const struct toc_config *config, struct toc_engine *engin
     return err < 0 ? say(why, size, err, "velocity model", strerror(-err)) : 0;
 }
 
-static int make_pipeline(const struct toc_config *config, struct toc_engine *engine, char *why, size_t size)
+static int make_pipeline(const struct toc_config *config, uint32_t workers, struct toc_engine *engine, char *why, size_t size)
 {
     const struct toc_pipeline_parts parts = {
         .inventory = &engine->inventory,
@@ -94,6 +94,7 @@ static int make_pipeline(const struct toc_config *config, struct toc_engine *eng
         .settings = config->core,
         .targets = config->targets,
         .n_targets = config->n_targets,
+        .workers = workers,
     };
     char reason[256] = "";
     int err = toc_pipeline_create(&parts, &engine->pipeline, reason, sizeof(reason));
@@ -101,7 +102,8 @@ static int make_pipeline(const struct toc_config *config, struct toc_engine *eng
     return err < 0 ? say(why, size, err, "pipeline", reason[0] ? reason : strerror(-err)) : 0;
 }
 
-int toc_engine_init(const struct toc_config *config, struct toc_engine *ret_engine, char *ret_why, size_t why_size)
+int toc_engine_init(const struct toc_config *config, uint32_t workers, struct toc_engine *ret_engine, char *ret_why,
+                    size_t why_size)
 {
     int err;
 
@@ -115,7 +117,7 @@ int toc_engine_init(const struct toc_config *config, struct toc_engine *ret_engi
     if (err == 0)
         err = load_models(config, ret_engine, ret_why, why_size);
     if (err == 0)
-        err = make_pipeline(config, ret_engine, ret_why, why_size);
+        err = make_pipeline(config, workers, ret_engine, ret_why, why_size);
     return err;
 }
 
@@ -162,5 +164,7 @@ void toc_engine_heartbeat(const struct toc_engine *engine, toc_ns now, struct to
         qsort(latencies, n, sizeof(latencies[0]), by_value);
         beat.feed_latency_s = latencies[n / 2];
     }
+    beat.load = toc_load_mode_str(toc_pipeline_load(engine->pipeline));
+    beat.wait_s = toc_pipeline_wait_s(engine->pipeline, now);
     *ret_heartbeat = beat;
 }

@@ -24,10 +24,12 @@ struct toc_engine {
  * Build everything. A shipped network that is not installed is a warning (classical methods do its work); one that
  * was named and cannot be read is an error, as is any file that cannot be used.
  *
+ * @param workers    of the pipeline: batches that may be out at once, 0 for replay
  * @param ret_engine to be finished by the caller, also after an error
  * @return 0, -EINVAL, -ENOMEM, or what opening a file gave; ret_why says it in words with file (line, column)
  */
-int toc_engine_init(const struct toc_config *config, struct toc_engine *ret_engine, char *ret_why, size_t why_size);
+int toc_engine_init(const struct toc_config *config, uint32_t workers, struct toc_engine *ret_engine, char *ret_why,
+                    size_t why_size);
 void toc_engine_finish(struct toc_engine *engine);
 
 /** Read and parse FDSN station text. @return 0, -EINVAL, -ENOMEM, ...; ret_why "file:line:column: reason" */

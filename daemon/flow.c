@@ -1,5 +1,5 @@
 /*
- * Record to message. Live, the network runs on a worker and the loop goes on
+ * Record to message. Live, the network runs on workers and the loop goes on
  * listening; with the data clock everything is done in place, so that a
  * recording gives the same result at any speed.
  */
@@ -53,12 +53,24 @@ static void send_alerts(struct toc_daemon *d)
     }
 }
 
+/* A reader of the log shall know why picks came later or why a weak one did not: each change is told. */
+static void tell_load(struct toc_daemon *d)
+{
+    struct toc_load_report load;
+
+    while (toc_pipeline_next_load(d->engine.pipeline, &load))
+        toc_log(load.to > load.from ? TOC_LOG_WARNING : TOC_LOG_NOTICE, "load: %s -> %s (data wait %.2f s)%s",
+                toc_load_mode_str(load.from), toc_load_mode_str(load.to), load.wait_s,
+                load.to > load.from ? ": more data than the workers can do" : "");
+}
+
 void toc_daemon_drain(struct toc_daemon *d)
 {
     struct toc_pick_report pick;
     struct toc_estimate_report estimate;
 
     send_alerts(d);
+    tell_load(d);
     while (toc_pipeline_next_pick(d->engine.pipeline, &pick))
         if (d->config->send_picks)
             send_line(d, toc_encode_pick(stamp(d), &pick, d->line, sizeof(d->line)));
@@ -76,57 +88,68 @@ void toc_daemon_beat(struct toc_daemon *d)
     send_line(d, toc_encode_heartbeat(envelope, &beat, d->line, sizeof(d->line)));
 }
 
-/* ---- the network, on a worker ---- */
+/* ---- the network, on workers ---- */
 
-static void run_batch(uv_work_t *work)
+static void give(struct toc_daemon *d, struct toc_batch *batch)
 {
-    toc_batch_run(((struct toc_daemon *)work->data)->batch);
-}
-
-static void on_batch_done(uv_work_t *work, int status)
-{
-    struct toc_daemon *d = work->data;
-    struct toc_batch *batch = d->batch;
-
-    (void)status; /* never cancelled */
-    d->batch = NULL;
-    d->batch_late = false;
     toc_pipeline_give_batch(d->engine.pipeline, batch, toc_dataclock_now(&d->clock));
     toc_daemon_drain(d);
     d->dirty = true;
+}
+
+void toc_daemon_on_batch(void *user, struct toc_batch *batch)
+{
+    struct toc_daemon *d = user;
+
+    give(d, batch);
     if (!d->stopping)
         toc_daemon_infer(d);
 }
 
-/* Inference behind real time is shown, not hidden: windows wait in the rings meanwhile. */
-static void watch_batch(struct toc_daemon *d)
+/* A batch is milliseconds of work: one that takes longer is shown, not hidden. Its data and what waits are late meanwhile. */
+static void watch_batches(struct toc_daemon *d)
 {
-    double age = toc_clock_elapsed_s(d->batch_since, toc_clock_mono());
+    double age = toc_workers_oldest_s(d->workers, toc_clock_mono());
 
-    if (age < BATCH_LATE_S || d->batch_late)
+    if (age < BATCH_LATE_S)
+        d->late = false;
+    else if (!d->late) {
+        d->late = true;
+        toc_log(TOC_LOG_WARNING, "a worker has been busy with one batch for %.1f s", age);
+    }
+}
+
+static void on_again(uv_idle_t *again)
+{
+    (void)again; /* it is the check after it that works; while it runs the loop does not wait */
+}
+
+/* Without workers: one batch a turn of the loop, so that sockets are read in between. */
+static void run_one(struct toc_daemon *d)
+{
+    struct toc_batch *batch = toc_pipeline_take_batch(d->engine.pipeline, toc_dataclock_now(&d->clock));
+
+    if (!batch) {
+        uv_idle_stop(&d->again);
         return;
-    d->batch_late = true;
-    toc_log(TOC_LOG_WARNING, "the network is slower than the data: a batch runs for %.1f s", age);
+    }
+    toc_batch_run(batch);
+    give(d, batch);
+    uv_idle_start(&d->again, on_again);
 }
 
 void toc_daemon_infer(struct toc_daemon *d)
 {
+    struct toc_batch *batch;
+
     if (d->clock.data || !d->dirty)
         return;
-    if (d->batch) {
-        watch_batch(d);
-        return;
-    }
     d->dirty = false;
-    d->batch = toc_pipeline_take_batch(d->engine.pipeline, toc_dataclock_now(&d->clock));
-    if (!d->batch)
-        return;
-    d->batch_since = toc_clock_mono();
-    d->work.data = d;
-    if (uv_queue_work(d->loop, &d->work, run_batch, on_batch_done) < 0) {
-        run_batch(&d->work);
-        on_batch_done(&d->work, 0);
-    }
+    if (!d->workers)
+        run_one(d);
+    else /* as many may be out as there are workers, so each finds one */
+        while ((batch = toc_pipeline_take_batch(d->engine.pipeline, toc_dataclock_now(&d->clock))))
+            (void)toc_workers_submit(d->workers, batch);
 }
 
 /* ---- time and records ---- */
@@ -140,6 +163,7 @@ static void tick(struct toc_daemon *d)
         toc_pipeline_work(d->engine.pipeline, now);
     d->dirty = true;
     toc_daemon_drain(d);
+    watch_batches(d);
 }
 
 static void advance(struct toc_daemon *d, toc_ns until)

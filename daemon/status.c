@@ -88,6 +88,9 @@ static void put_head(struct toc_json *json, const struct toc_daemon *d, toc_ns n
     toc_json_text(json, "picker", d->envelope.picker_name ? d->envelope.picker_name : "classical");
     toc_json_text(json, "estimator", d->envelope.estimator_name ? d->envelope.estimator_name : "classical");
     toc_json_bool(json, "feeds_ended", d->feeds_ended);
+    toc_json_count(json, "workers", d->workers ? toc_config_workers(d->config) : 0);
+    toc_json_text(json, "load", toc_load_mode_str(toc_pipeline_load(d->engine.pipeline)));
+    toc_json_number(json, "wait_s", now == TOC_NS_NONE ? 0 : toc_pipeline_wait_s(d->engine.pipeline, now), 3);
 }
 
 static void put_status(struct toc_json *json, const struct toc_daemon *d)

@@ -265,7 +265,7 @@ static void check_every_row_differs(void **state)
         if (row->type == TOC_ROW_NUMBER)
             *(double *)at += row->step > 0 ? row->step : 0.001;
         else if (row->type == TOC_ROW_INTEGER || row->type == TOC_ROW_CHOICE)
-            *(int32_t *)at += *(int32_t *)at ? -1 : 1;
+            *(int32_t *)at += *(int32_t *)at > (int32_t)row->min ? -1 : 1;
         else if (row->type == TOC_ROW_BOOL)
             *(bool *)at = !*(bool *)at;
         else if (row->type == TOC_ROW_TEXT)

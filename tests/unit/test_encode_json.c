@@ -78,14 +78,17 @@ static void check_common(const json_t *root, const char *type)
 
 static void check_heartbeat(void **state)
 {
-    const struct toc_heartbeat beat = {.stations_up = 3, .stations_total = 5, .feed_latency_s = 1.25};
-    const struct toc_heartbeat silent = {.stations_total = 5, .feed_latency_s = (double)NAN};
+    const struct toc_heartbeat beat = {.stations_up = 3, .stations_total = 5, .feed_latency_s = 1.25, .load = "gate",
+                                       .wait_s = 0.5};
+    const struct toc_heartbeat silent = {.stations_total = 5, .feed_latency_s = (double)NAN, .load = "normal"};
     json_t *root = must_load(toc_encode_heartbeat(&envelope, &beat, line, sizeof(line)));
     (void)state;
 
     check_common(root, "heartbeat");
     must_have(root, "stations_up:i stations_total:i feed_latency_s:r");
     assert_true(json_real_value(json_object_get(root, "feed_latency_s")) == 1.25);
+    assert_true(json_real_value(json_object_get(root, "wait_s")) == 0.5);
+    assert_string_equal(json_string_value(json_object_get(root, "load")), "gate");
     json_decref(root);
     root = must_load(toc_encode_heartbeat(&envelope, &silent, line, sizeof(line)));
     must_have(root, "feed_latency_s:n");

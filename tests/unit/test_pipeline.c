@@ -15,30 +15,15 @@
 
 #include "core/model.h"
 #include "core/pipeline.h"
-#include "tests/sim/scenario.h"
+#include "daemon/workers.h"
 #include "tests/unit/allocations.h"
-#include "tests/unit/model_file.h"
+#include "tests/unit/bed.h"
 
 #define SITES 10
 #define SECONDS 100
 #define PICKS_MAX 400
 #define PACKETS_MAX 60000
 #define ALERTS_MAX 64
-
-/* The recording, made once. */
-static struct {
-    struct toc_scenario *scenario;
-    struct toc_inventory inventory;
-    struct toc_travel *travel;
-    struct toc_model *picker;
-    float *samples[SITES][3];
-    size_t n;
-} bed;
-
-struct packet {
-    size_t sensor, channel, from, n;
-    toc_ns arrival;
-};
 
 struct outcome {
     struct toc_pick_report picks[PICKS_MAX];
@@ -57,106 +42,22 @@ struct manner {
     bool by_hand;        /* take, run, give, with pushes in between */
     double reload_every_s; /* new thresholds for alerts; 0 never */
     bool classical;
+    uint32_t shuffled;   /* so many batches are out at once, and come back in any order at any time; 0 none */
+    uint32_t threads;    /* so many threads run batches; 0 none */
 };
 
-static void add_channel(const struct toc_scenario_site *site, const struct toc_scenario_sensor *sensor, int i)
-{
-    struct toc_channel *c = &bed.inventory.channels[bed.inventory.n++];
-    assert_int_equal(toc_sid_make(site->network, site->station, sensor->location, sensor->channels[i], c->sid), 0);
-    c->latitude_deg = site->latitude_deg;
-    c->longitude_deg = site->longitude_deg;
-    c->elevation_m = site->elevation_m;
-    c->azimuth_deg = sensor->azimuth_deg[i];
-    c->dip_deg = sensor->dip_deg[i];
-    c->scale = sensor->instrument[i].gain;
-    c->unit = TOC_UNIT_VELOCITY;
-    c->rate_hz = sensor->rate_hz;
-    c->start = c->end = TOC_NS_NONE;
-}
+/* Batches that are out. */
+struct outside {
+    struct toc_batch *batches[TOC_PIPELINE_WORKERS_MAX];
+    uint32_t n, most;
+    uint64_t random;
+    uv_loop_t loop;
+    struct toc_workers *workers;
+    struct toc_pipeline *pipeline;
+    toc_ns now;
+};
 
-static int by_sid(const void *a, const void *b)
-{
-    return strcmp(((const struct toc_channel *)a)->sid, ((const struct toc_channel *)b)->sid);
-}
-
-static void record_sensor(size_t s)
-{
-    const struct toc_scenario_sensor *sensor = &bed.scenario->sensors[s];
-    int32_t *counts[3];
-    for (int i = 0; i < 3; i++)
-        counts[i] = calloc(sensor->n_samples, sizeof *counts[i]);
-    assert_int_equal(toc_scenario_synthesise(bed.scenario, s, NULL, counts), 0);
-    for (int i = 0; i < 3; i++) {
-        bed.samples[s][i] = calloc(sensor->n_samples, sizeof(float));
-        for (size_t k = 0; k < sensor->n_samples; k++)
-            bed.samples[s][i][k] = (float)counts[i][k];
-        add_channel(&bed.scenario->sites[sensor->site], sensor, i);
-        free(counts[i]);
-    }
-    bed.n = sensor->n_samples;
-}
-
-static void load_picker(void)
-{
-    const char *root = getenv("TOCSIN_SOURCE");
-    char path[512], why[160];
-    size_t len = 0;
-    snprintf(path, sizeof path, "%s/models/picker/weights.safetensors", root ? root : ".");
-    uint8_t *bytes = model_file_read(path, &len);
-    assert_non_null(bytes);
-    assert_int_equal(toc_model_load(bytes, len, &bed.picker, why, sizeof why), 0);
-    free(bytes);
-}
-
-static int make_bed(void **state)
-{
-    struct toc_scenario_options options;
-    struct toc_layer layers[] = {{0, 5.5, 3.18}, {5.5, 6.3, 3.64}, {16, 6.7, 3.87}, {32, 7.8, 4.5}};
-    char why[160];
-    (void)state;
-    toc_scenario_defaults(&options);
-    options.seed = 11;
-    options.magnitude = 5.2;
-    options.n_sites = SITES;
-    options.duration_s = SECONDS;
-    options.first_origin_s = 40;
-    options.extent_km = 90;
-    assert_int_equal(toc_scenario_create(&options, &bed.scenario, why, sizeof why), 0);
-    assert_int_equal(toc_travel_create(layers, 4, 500, 100, &bed.travel), 0);
-    bed.inventory.channels = calloc(3 * SITES, sizeof *bed.inventory.channels);
-    for (size_t s = 0; s < SITES; s++)
-        record_sensor(s);
-    qsort(bed.inventory.channels, bed.inventory.n, sizeof *bed.inventory.channels, by_sid);
-    load_picker();
-    return 0;
-}
-
-static int unmake_bed(void **state)
-{
-    (void)state;
-    for (size_t s = 0; s < SITES; s++)
-        for (int i = 0; i < 3; i++)
-            free(bed.samples[s][i]);
-    toc_inventory_finish(&bed.inventory);
-    toc_travel_destroy(bed.travel);
-    toc_model_destroy(bed.picker);
-    toc_scenario_destroy(bed.scenario);
-    return 0;
-}
-
-static int by_arrival(const void *a, const void *b)
-{
-    const struct packet *x = a, *y = b;
-    if (x->arrival != y->arrival)
-        return x->arrival < y->arrival ? -1 : 1;
-    if (x->sensor != y->sensor)
-        return x->sensor < y->sensor ? -1 : 1;
-    if (x->channel != y->channel)
-        return x->channel < y->channel ? -1 : 1;
-    return (x->from > y->from) - (x->from < y->from);
-}
-
-static size_t cut(const struct manner *manner, struct packet *packets)
+static size_t cut(const struct manner *manner, struct bed_packet *packets)
 {
     size_t n = 0;
     uint64_t random = 12345;
@@ -168,10 +69,10 @@ static size_t cut(const struct manner *manner, struct packet *packets)
                 /* the first packet of a channel starts its ring: nothing may overtake it */
                 double delay = 0.5 + (from > 3 * 100 ? manner->jitter_s : 0) * (double)(random >> 40) / (double)(1 << 24);
                 assert_true(n < PACKETS_MAX);
-                packets[n++] = (struct packet){s, c, from, len,
+                packets[n++] = (struct bed_packet){s, c, from, len,
                                                toc_scenario_sample_time(bed.scenario, s, from + len) + toc_ns_from_s(delay)};
             }
-    qsort(packets, n, sizeof *packets, by_arrival);
+    qsort(packets, n, sizeof *packets, bed_by_arrival);
     return n;
 }
 
@@ -186,17 +87,6 @@ static void drain(struct toc_pipeline *p, struct outcome *o)
         assert_true(++o->n_alerts < ALERTS_MAX);
 }
 
-static void push(struct toc_pipeline *p, const struct packet *packet)
-{
-    const struct toc_scenario_sensor *sensor = &bed.scenario->sensors[packet->sensor];
-    const struct toc_scenario_site *site = &bed.scenario->sites[sensor->site];
-    struct toc_chunk chunk = {.start = toc_scenario_sample_time(bed.scenario, packet->sensor, packet->from),
-                              .rate_hz = sensor->rate_hz, .n = (uint32_t)packet->n, .timing_quality = -1,
-                              .samples = bed.samples[packet->sensor][packet->channel] + packet->from};
-    toc_sid_make(site->network, site->station, sensor->location, sensor->channels[packet->channel], chunk.sid);
-    toc_pipeline_push(p, &chunk, packet->arrival);
-}
-
 static struct toc_pipeline *open_pipeline(const struct manner *manner, struct toc_settings *settings)
 {
     struct toc_settings defaults = TOC_SETTINGS_DEFAULT;
@@ -205,16 +95,17 @@ static struct toc_pipeline *open_pipeline(const struct manner *manner, struct to
     char why[160] = "";
     *settings = defaults;
     struct toc_pipeline_parts parts = {.inventory = &bed.inventory, .travel = bed.travel, .settings = *settings,
-                                       .picker = manner->classical ? NULL : bed.picker, .targets = &target, .n_targets = 1};
+                                       .picker = manner->classical ? NULL : bed.picker, .targets = &target, .n_targets = 1,
+                                       .workers = manner->shuffled + manner->threads};
     assert_int_equal(toc_pipeline_create(&parts, &p, why, sizeof why), 0);
     return p;
 }
 
-static void work_by_hand(struct toc_pipeline *p, const struct packet *next, toc_ns now)
+static void work_by_hand(struct toc_pipeline *p, const struct bed_packet *next, toc_ns now)
 {
     struct toc_batch *batch = toc_pipeline_take_batch(p, now);
     if (next)
-        push(p, next); /* arrives while the batch is out */
+        bed_push(p, next); /* arrives while the batch is out */
     if (!batch)
         return;
     assert_null(toc_pipeline_take_batch(p, now)); /* one at a time */
@@ -223,22 +114,93 @@ static void work_by_hand(struct toc_pipeline *p, const struct packet *next, toc_
     toc_pipeline_work(p, now);
 }
 
+static void work_shuffled(struct toc_pipeline *p, struct outside *o, toc_ns now)
+{
+    struct toc_batch *batch;
+    while ((batch = toc_pipeline_take_batch(p, now))) {
+        toc_batch_run(batch);
+        o->batches[o->n++] = batch;
+    }
+    if (o->n > o->most)
+        o->most = o->n;
+    for (uint32_t i = o->n; i > 0; i--) {
+        o->random = o->random * 6364136223846793005u + 1442695040888963407u;
+        uint32_t at = (uint32_t)(o->random >> 33) % o->n;
+        if (o->random >> 62 == 0)
+            continue; /* stays out over the next packets */
+        toc_pipeline_give_batch(p, o->batches[at], now);
+        o->batches[at] = o->batches[--o->n];
+    }
+}
+
+static void on_batch(void *user, struct toc_batch *batch)
+{
+    struct outside *o = user;
+    o->n--;
+    toc_pipeline_give_batch(o->pipeline, batch, o->now);
+}
+
+static void submit(struct toc_pipeline *p, struct outside *o)
+{
+    struct toc_batch *batch;
+    while ((batch = toc_pipeline_take_batch(p, o->now))) {
+        assert_int_equal(toc_workers_submit(o->workers, batch), 0);
+        o->n++;
+    }
+    assert_int_equal(toc_workers_busy(o->workers), o->n);
+    if (o->n > o->most)
+        o->most = o->n;
+}
+
+/* Made-up time runs faster than the threads: it waits for them when they are 0.05 s behind. */
+static void work_on_threads(struct toc_pipeline *p, struct outside *o, toc_ns now)
+{
+    o->pipeline = p;
+    o->now = now;
+    submit(p, o);
+    uv_run(&o->loop, UV_RUN_NOWAIT);
+    while (o->n > 0 && toc_pipeline_wait_s(p, now) > 0.05) {
+        uv_run(&o->loop, UV_RUN_ONCE);
+        submit(p, o);
+    }
+}
+
+static void open_outside(const struct manner *manner, struct outside *o)
+{
+    *o = (struct outside){.random = 5};
+    assert_int_equal(uv_loop_init(&o->loop), 0);
+    if (manner->threads)
+        assert_int_equal(toc_workers_create(&o->loop, manner->threads, on_batch, o, &o->workers), 0);
+}
+
+static void close_outside(const struct manner *manner, struct outside *o)
+{
+    while (o->workers && o->n > 0)
+        uv_run(&o->loop, UV_RUN_ONCE);
+    toc_workers_destroy(o->workers);
+    uv_run(&o->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&o->loop), 0);
+    assert_true(o->most > 1 || manner->shuffled + manner->threads < 2); /* they were out together */
+}
+
 static struct outcome *run(const struct manner *manner)
 {
-    struct packet *packets = calloc(PACKETS_MAX, sizeof *packets);
+    struct bed_packet *packets = calloc(PACKETS_MAX, sizeof *packets);
     struct outcome *o = calloc(1, sizeof *o);
     struct toc_settings settings;
     struct toc_pipeline *p = open_pipeline(manner, &settings);
     size_t n = cut(manner, packets);
+    struct outside outside;
+    open_outside(manner, &outside);
     unsigned long before = allocations;
     toc_ns tick = packets[0].arrival, reload = tick, end = packets[n - 1].arrival + 60 * TOC_NS_PER_S;
     for (size_t i = 0; tick < end;) {
         bool packet = i < n && packets[i].arrival <= tick;
         toc_ns now = packet ? packets[i].arrival : tick;
         if (packet) {
-            push(p, &packets[i]);
+            bed_push(p, &packets[i]);
             if (manner->repeat && i % manner->repeat == 0)
-                push(p, &packets[i]);
+                bed_push(p, &packets[i]);
             i++;
         } else {
             toc_pipeline_tick(p, now);
@@ -248,6 +210,10 @@ static struct outcome *run(const struct manner *manner)
             bool more = i < n && packets[i].arrival <= tick;
             work_by_hand(p, more ? &packets[i] : NULL, now);
             i += more;
+        } else if (manner->threads) {
+            work_on_threads(p, &outside, now);
+        } else if (manner->shuffled) {
+            work_shuffled(p, &outside, now);
         } else {
             toc_pipeline_work(p, now);
         }
@@ -259,6 +225,8 @@ static struct outcome *run(const struct manner *manner)
         drain(p, o);
     }
     o->allocations = allocations - before;
+    close_outside(manner, &outside);
+    drain(p, o);
     o->stats = *toc_pipeline_stats(p);
     toc_pipeline_destroy(p);
     free(packets);
@@ -338,6 +306,24 @@ static void a_batch_that_is_out_changes_no_pick(void **state)
     free(o);
 }
 
+static void parallel_batches_change_no_pick(void **state)
+{
+    (void)state;
+    const struct manner manners[] = {{.packet = 100, .shuffled = 1}, {.packet = 137, .shuffled = 4, .jitter_s = 2},
+                                     {.packet = 50, .threads = 1}, {.packet = 137, .threads = 3, .jitter_s = 2}};
+    for (size_t i = 0; i < 4; i++) {
+        struct outcome *o = run(&manners[i]);
+        bool alerted = false;
+        picks_are_the_same(plain, o);
+        for (size_t k = 0; k < o->n_alerts; k++)
+            alerted |= o->alerts[k].type == TOC_ALERT_ALERT;
+        assert_true(alerted);
+        assert_int_equal(o->stats.events, 1);
+        assert_int_equal(o->stats.windows_gated, 0);
+        free(o);
+    }
+}
+
 static void reloads_lose_nothing(void **state)
 {
     (void)state;
@@ -405,15 +391,26 @@ static void unknown_channels_and_the_future_are_counted_not_stored(void **state)
 
 static int prepare(void **state)
 {
-    make_bed(state);
+    struct toc_scenario_options options;
+    (void)state;
+    toc_scenario_defaults(&options);
+    options.seed = 11;
+    options.magnitude = 5.2;
+    options.n_sites = SITES;
+    options.duration_s = SECONDS;
+    options.first_origin_s = 40;
+    options.extent_km = 90;
+    bed_make(&options);
     plain = run(&(struct manner){.packet = 100});
     return 0;
 }
 
 static int clear(void **state)
 {
+    (void)state;
     free(plain);
-    return unmake_bed(state);
+    bed_unmake();
+    return 0;
 }
 
 int main(void)
@@ -423,6 +420,7 @@ int main(void)
         cmocka_unit_test(packet_size_changes_no_pick),
         cmocka_unit_test(late_and_repeated_packets_change_no_pick),
         cmocka_unit_test(a_batch_that_is_out_changes_no_pick),
+        cmocka_unit_test(parallel_batches_change_no_pick),
         cmocka_unit_test(reloads_lose_nothing),
         cmocka_unit_test(without_a_network_the_classical_picker_speaks),
         cmocka_unit_test(nothing_is_allocated_after_create),
