@@ -175,12 +175,18 @@ def picker_subjects(library):
     rows = networks.noise(5, STREAMS * max(HOPS) * model.inputs)
     subjects = {}
     for n in HOPS:
+        outputs = set()
         for together in (False, True):
             if together and not library.has("toc_model_push_many"):
                 continue
-            call, _, _ = model.turn(rows, STREAMS, n, together)
+            call, reset, out = model.turn(rows, STREAMS, n, together)
+            call()
+            outputs.add(out.tobytes())
+            reset()
             name = "picker_hop_%.1fs%s" % (n / 100, "_together" if together else "")
             subjects[n, together] = Subject(name, call, STREAMS * n / 100)
+        print("output picker hop %.1f s, in turn and together: %s" % (
+            n / 100, "identical bits" if len(outputs) == 1 else "DIFFERS"))
     return model, subjects
 
 
