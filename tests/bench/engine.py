@@ -322,7 +322,7 @@ def workers(report, model, rows, cpus, seconds):
     if len(cpus) < 2:
         report.note("absent two workers: one processor")
         return
-    n, repeats, end, turns = networks.ROWS, 20, time.monotonic() + seconds, []
+    n, repeats, end, turns = networks.ROWS, 8, time.monotonic() + seconds, []
     while len(turns) < 5 or time.monotonic() < end:
         turns.append([model.workers(rows, n, 16, some, repeats) for some in (cpus[:1], cpus[:2], cpus[1:2])])
     clean = [turn for turn in turns if not any(disturbed for _, disturbed in turn)]
