@@ -27,9 +27,8 @@ replay() {
 lines() {
     printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%Y-%m-%d)"
     "$python" tests/bench/engine.py "$build" --data "$data"
-    for bench in bench_decode; do
-        [ -x "$build/tests/$bench" ] && $pin "$build/tests/$bench"
-    done
+    $pin "$build/tests/bench_decode"
+    "$build/tests/bench_pipeline" # a thread each for packets and for networks
     quake=$data/replay/ridgecrest_2019-07-04
     if [ -d "$quake" ]; then
         for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
