@@ -65,4 +65,9 @@ int toc_resampler_start(struct toc_resampler *resampler, double rate_hz, toc_ns 
  * index (time = index * TOC_GRID_NS) of ret_out[0]. @return number written */
 int toc_resampler_push(struct toc_resampler *resampler, double x, float *ret_out, int64_t *ret_index);
 
+/** Many input samples, when each makes exactly one output: at the model's rate, from the fourth sample on. The same values
+ * as one by one. @return outputs written: n, or 0 (nothing was taken: push them one by one) */
+uint32_t toc_resampler_push_run(struct toc_resampler *resampler, const float *samples, double factor, uint32_t n,
+                                float *ret_out, int64_t *ret_index);
+
 #endif

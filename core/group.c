@@ -9,16 +9,19 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/ring.h"
 
-#define QUEUE 1024u /* grid samples a channel may run ahead: 10 s */
+#define QUEUE 256u /* grid samples a channel may run ahead; what is further stays in its ring */
 
 struct channel {
     char sid[TOC_SID_SIZE];
     const struct toc_channel *meta; /* borrowed from the inventory: the epoch of the newest chunk */
+    const struct toc_channel *epochs; /* borrowed: the first of its epochs */
+    uint32_t n_epochs;
     struct toc_ring *ring;          /* owned; NULL: the inventory has no such component */
     struct toc_resampler resampler;
     bool running;                   /* the resampler has a segment */
@@ -29,7 +32,7 @@ struct channel {
     uint32_t bridge;                /* samples of a hole being bridged */
     double factor;                  /* raw counts to the row's counts, with the sign of a reversed vertical */
     int64_t head;                   /* grid index of queue[first] */
-    uint32_t first, n;
+    uint32_t first, n;              /* first + n <= QUEUE */
     float queue[QUEUE];
     uint8_t clipped[QUEUE];
 };
@@ -64,28 +67,31 @@ static int open_channel(struct channel *c, const struct toc_channel *meta, doubl
     double rate = isfinite(meta->rate_hz) && meta->rate_hz > 0 ? meta->rate_hz : TOC_MODEL_RATE_HZ;
     double samples = fmin(fmax(ring_s * rate, 64), 1e6);
     memcpy(c->sid, meta->sid, sizeof c->sid);
-    c->meta = meta;
+    c->meta = c->epochs = meta;
     c->gap_since = TOC_NS_NONE;
     c->factor = 1;
     return toc_ring_create((uint32_t)samples, &c->ring);
 }
 
+/* Channels are sorted, so those of a group stand together: all that begin with its sid and a separator. */
 static int open_channels(struct toc_group *g)
 {
-    char group[TOC_SID_SIZE];
-    for (size_t i = 0; i < g->inventory->n; i++) {
+    char group[TOC_SID_SIZE], before[TOC_SID_SIZE + 1];
+    snprintf(before, sizeof before, "%s_", g->sid);
+    for (size_t i = toc_inventory_from(g->inventory, before), n = strlen(before); i < g->inventory->n; i++) {
         const struct toc_channel *meta = &g->inventory->channels[i];
+        if (strncmp(meta->sid, before, n) != 0)
+            break;
         int slot = slot_of(toc_sid_component(meta->sid));
         toc_sid_group(meta->sid, group);
         if (slot < 0 || strcmp(group, g->sid) != 0)
             continue;
-        if (g->channel[slot].ring) {
-            g->channel[slot].meta = meta; /* a later epoch is the better guess before data come */
-            continue;
-        }
-        int r = open_channel(&g->channel[slot], meta, g->settings.ring_s);
+        struct channel *c = &g->channel[slot];
+        int r = c->ring ? 0 : open_channel(c, meta, g->settings.ring_s);
         if (r < 0)
             return r;
+        c->n_epochs += strcmp(meta->sid, c->sid) == 0;
+        c->meta = meta; /* a later epoch is the better guess before data come */
     }
     return 0;
 }
@@ -166,11 +172,21 @@ void toc_group_configure(struct toc_group *g, const struct toc_stream_settings *
     g->settings = *settings;
 }
 
+static const struct toc_channel *epoch_of(const struct channel *c, toc_ns time)
+{
+    for (uint32_t i = 0; i < c->n_epochs; i++)
+        if (toc_channel_holds(&c->epochs[i], time))
+            return &c->epochs[i];
+    return NULL;
+}
+
 /* An epoch change takes effect with the chunk that brings it: orientation and gain of samples still queued are those of
  * the new epoch for at most the few seconds that wait in the queue. */
 static bool follow_epoch(struct toc_group *g, struct channel *c, const struct toc_chunk *chunk)
 {
-    const struct toc_channel *meta = toc_inventory_find(g->inventory, chunk->sid, chunk->start);
+    bool own = strcmp(chunk->sid, c->sid) == 0; /* not when a group has both HHE and HH2 */
+    const struct toc_channel *meta = own ? epoch_of(c, chunk->start)
+                                         : toc_inventory_find(g->inventory, chunk->sid, chunk->start);
     if (!meta)
         return false;
     if (meta != c->meta) {
@@ -213,14 +229,14 @@ bool toc_group_push(struct toc_group *g, const struct toc_chunk *chunk, toc_ns n
     return true;
 }
 
-static void queue_put(struct channel *c, float value, int64_t index, bool clipped)
+/* Room for n behind what is queued: it moves to the front when it has come to the end. */
+static void queue_make_room(struct channel *c, uint32_t n)
 {
-    if (c->n == 0)
-        c->head = index;
-    uint32_t at = (c->first + c->n) % QUEUE;
-    c->queue[at] = value;
-    c->clipped[at] = clipped;
-    c->n++;
+    if (c->first + c->n + n <= QUEUE)
+        return;
+    memmove(c->queue, c->queue + c->first, c->n * sizeof *c->queue);
+    memmove(c->clipped, c->clipped + c->first, c->n * sizeof *c->clipped);
+    c->first = 0;
 }
 
 static void feed_sample(struct channel *c, double x, double clip_counts)
@@ -228,9 +244,36 @@ static void feed_sample(struct channel *c, double x, double clip_counts)
     float out[8];
     int64_t index;
     int n = toc_resampler_push(&c->resampler, x * c->factor, out, &index);
-    for (int i = 0; i < n; i++)
-        queue_put(c, out[i], index + i, fabs(x) >= clip_counts);
+    if (c->n == 0)
+        c->head = index;
+    queue_make_room(c, (uint32_t)n);
+    for (int i = 0; i < n; i++, c->n++) {
+        c->queue[c->first + c->n] = out[i];
+        c->clipped[c->first + c->n] = fabs(x) >= clip_counts;
+    }
     c->last = x;
+}
+
+/* Many samples in one go, where each is one of the grid. @return how many were taken */
+static uint32_t feed_run(struct channel *c, const float *samples, uint32_t n, double clip_counts)
+{
+    int64_t index;
+    uint32_t at;
+    n = n < QUEUE - c->n ? n : QUEUE - c->n;
+    if (n == 0)
+        return 0;
+    queue_make_room(c, n);
+    at = c->first + c->n;
+    n = toc_resampler_push_run(&c->resampler, samples, c->factor, n, c->queue + at, &index);
+    if (n == 0)
+        return 0;
+    for (uint32_t i = 0; i < n; i++)
+        c->clipped[at + i] = fabs((double)samples[i]) >= clip_counts;
+    if (c->n == 0)
+        c->head = index;
+    c->n += n;
+    c->last = (double)samples[n - 1];
+    return n;
 }
 
 /* Room for whatever one input sample can put out. */
@@ -259,8 +302,12 @@ static bool drain_samples(struct channel *c, const float *samples, uint32_t n, t
     for (uint32_t i = 1; i <= c->bridge && queue_has_room(c); i++)
         feed_sample(c, c->last + ((double)samples[0] - c->last) / (c->bridge + 2 - i), clip_counts);
     c->bridge = 0;
-    for (; used < n && queue_has_room(c); used++)
-        feed_sample(c, (double)samples[used], clip_counts);
+    while (used < n && queue_has_room(c)) {
+        uint32_t run = feed_run(c, samples + used, n - used, clip_counts);
+        if (run == 0)
+            feed_sample(c, (double)samples[used], clip_counts);
+        used += run ? run : 1;
+    }
     toc_ring_consume(c->ring, used);
     return used > 0;
 }
@@ -313,15 +360,21 @@ static void drain(struct toc_group *g, struct channel *c, toc_ns now, struct toc
     }
 }
 
+static void queue_drop(struct channel *c, uint32_t n)
+{
+    c->n -= n;
+    c->head += n;
+    c->first = c->n ? c->first + n : 0;
+}
+
 /* What the cursor passed while a component was away is not wanted any more. */
 static void drop_before(struct channel *c, int64_t cursor, struct toc_stats *stats)
 {
-    while (c->n > 0 && c->head < cursor) {
-        c->first = (c->first + 1) % QUEUE;
-        c->head++;
-        c->n--;
-        stats->samples_late++;
-    }
+    if (c->n == 0 || c->head >= cursor)
+        return;
+    uint32_t n = cursor - c->head < c->n ? (uint32_t)(cursor - c->head) : c->n;
+    queue_drop(c, n);
+    stats->samples_late += n;
 }
 
 enum verdict { HAS_VALUE, MISSING, LAGGING, NOT_THERE };
@@ -388,14 +441,10 @@ static uint32_t run_length(const struct toc_group *g, const enum verdict *verdic
 
 static void take_channel(struct channel *c, uint32_t n, float *ret_values, bool *clipped)
 {
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t at = (c->first + k) % QUEUE;
-        ret_values[k] = c->queue[at];
-        clipped[k] |= c->clipped[at];
-    }
-    c->first = (c->first + n) % QUEUE;
-    c->head += n;
-    c->n -= n;
+    memcpy(ret_values, c->queue + c->first, n * sizeof *ret_values);
+    for (uint32_t k = 0; k < n; k++)
+        clipped[k] |= c->clipped[c->first + k];
+    queue_drop(c, n);
     c->absent = false;
 }
 

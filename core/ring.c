@@ -35,6 +35,7 @@ struct toc_ring {
     toc_ns origin;          /* time of slot 0 */
     int64_t read;           /* slot at the read position */
     int64_t end;            /* slot behind the newest sample; read <= end <= read + capacity */
+    int64_t whole;          /* no hole from this slot on */
     float slot[];           /* by slot % capacity; holds end - capacity .. end - 1 */
 };
 
@@ -78,8 +79,25 @@ static int64_t divide_nearest(__int128 dividend, __int128 divisor)
     return (int64_t)(quotient - (twice % (2 * divisor) < 0));
 }
 
+/* Room for a few sums and doublings is left. */
+static bool fits_64(int64_t a, int64_t b, int64_t *ret_product)
+{
+    return !__builtin_mul_overflow(a, b, ret_product) && *ret_product < INT64_MAX / 8 && *ret_product > INT64_MIN / 8;
+}
+
+/* Quotient of non-negative numbers. */
+static int64_t divide_nearest_64(int64_t dividend, int64_t divisor)
+{
+    return (2 * dividend + divisor) / (2 * divisor);
+}
+
+/* At a whole rate, for the first years of a segment, 64 bits do; 128 take as long as all else there is to do here. */
 static toc_ns slot_time(const struct toc_ring *ring, int64_t slot)
 {
+    int64_t scaled;
+
+    if (ring->rate.den == 1 && slot >= 0 && fits_64(slot, TOC_NS_PER_S, &scaled))
+        return ring->origin + divide_nearest_64(scaled, ring->rate.num);
     return ring->origin + divide_nearest((__int128)slot * ring->rate.den * TOC_NS_PER_S, ring->rate.num);
 }
 
@@ -90,6 +108,14 @@ static toc_ns slot_time(const struct toc_ring *ring, int64_t slot)
  */
 static int64_t slot_at(const struct toc_ring *ring, toc_ns time)
 {
+    int64_t place, end;
+
+    if (ring->rate.den == 1 && time >= ring->origin && fits_64(time - ring->origin, ring->rate.num, &place) &&
+        fits_64(ring->end, TOC_NS_PER_S, &end)) {
+        bool at_end = 4 * (place - end) <= 3 * TOC_NS_PER_S && 4 * (place - end) >= -3 * TOC_NS_PER_S;
+
+        return at_end ? ring->end : divide_nearest_64(place, TOC_NS_PER_S);
+    }
     __int128 scaled = ((__int128)time - ring->origin) * ring->rate.num;
     __int128 slot_length = (__int128)ring->rate.den * TOC_NS_PER_S;
     __int128 past_end = scaled - ring->end * slot_length;
@@ -183,7 +209,7 @@ static void open_segment(struct toc_ring *ring, const struct toc_chunk *chunk, i
     ring->rate_hz = chunk->rate_hz;
     ring->rate = fraction_of(chunk->rate_hz);
     ring->origin = chunk->start;
-    ring->read = ring->end = first;
+    ring->read = ring->end = ring->whole = first;
     blank(ring, 0, ring->capacity);
 }
 
@@ -192,18 +218,15 @@ static bool same_rate(const struct toc_ring *ring, double rate_hz)
     return fabs(rate_hz - ring->rate_hz) <= SAME_RATE * ring->rate_hz;
 }
 
-/* Room up to `end` (exclusive): what is overwritten unread is lost, what is new begins as gap. */
+/* Room up to `end` (exclusive): what is overwritten unread is lost. The new slots are the caller's to fill. */
 static void extend(struct toc_ring *ring, int64_t end, struct toc_ring_counts *counts)
 {
     int64_t oldest = end - ring->capacity;
 
-    if (end <= ring->end)
-        return;
     if (oldest > ring->read) {
         counts->lost += count_unread(ring, oldest);
         ring->read = oldest;
     }
-    blank(ring, ring->end, end);
     ring->end = end;
 }
 
@@ -226,9 +249,26 @@ static void store_one(struct toc_ring *ring, int64_t slot, float value, struct t
     }
 }
 
+/* Behind all that is stored, where every slot is new: as it lies in memory, up to the edge of the ring and on from its
+ * beginning. */
+static void append(struct toc_ring *ring, struct piece piece, struct toc_ring_counts *counts)
+{
+    uint32_t at = index_of(ring, piece.first), finite = 0;
+
+    for (int64_t i = 0; i < piece.n; i++, at = next_index(ring, at)) {
+        bool here = isfinite(piece.samples[i]);
+
+        ring->slot[at] = here ? piece.samples[i] : NAN;
+        finite += here;
+    }
+    counts->stored += finite;
+    if (finite < piece.n)
+        ring->whole = ring->end;
+}
+
 static void store(struct toc_ring *ring, struct piece piece, struct toc_ring_counts *counts)
 {
-    int64_t excess = piece.n - ring->capacity;
+    int64_t excess = piece.n - ring->capacity, old_end = ring->end;
 
     if (excess > 0) { /* longer than the ring: its newest part */
         counts->lost += count_finite(piece.samples, excess);
@@ -236,10 +276,21 @@ static void store(struct toc_ring *ring, struct piece piece, struct toc_ring_cou
         piece.first += excess;
         piece.n -= excess;
     }
-    extend(ring, piece.first + piece.n, counts);
-    for (int64_t i = 0; i < piece.n; i++)
-        if (isfinite(piece.samples[i]))
-            store_one(ring, piece.first + i, piece.samples[i], counts);
+    if (piece.first + piece.n > old_end)
+        extend(ring, piece.first + piece.n, counts);
+    if (piece.first > old_end) {
+        blank(ring, old_end, piece.first);
+        ring->whole = piece.first;
+    }
+    if (piece.first < old_end) {
+        int64_t inside = old_end - piece.first < piece.n ? old_end - piece.first : piece.n;
+
+        for (int64_t i = 0; i < inside; i++)
+            if (isfinite(piece.samples[i]))
+                store_one(ring, piece.first + i, piece.samples[i], counts);
+        piece = (struct piece){piece.samples + inside, piece.first + inside, piece.n - inside};
+    }
+    append(ring, piece, counts);
 }
 
 /* Does this piece begin a new grid? Only ahead of all that is stored: an old record never throws newer data away. */
@@ -303,9 +354,13 @@ static uint32_t gap_length(const struct toc_ring *ring, uint32_t at, uint32_t le
 /* Samples are given as they lie in memory, so a run ends at the edge of the ring. */
 static uint32_t run_length(const struct toc_ring *ring, uint32_t at, uint32_t left)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, room = ring->capacity - at;
 
-    for (; n < left && at + n < ring->capacity && !isnan(ring->slot[at + n]); n++)
+    if (left > room)
+        left = room;
+    if (ring->read >= ring->whole)
+        return left;
+    for (; n < left && !isnan(ring->slot[at + n]); n++)
         ;
     return n;
 }

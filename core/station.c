@@ -270,12 +270,12 @@ void toc_inventory_finish(struct toc_inventory *inventory)
     inventory->n = 0;
 }
 
-static bool holds_at(const struct toc_channel *c, toc_ns time)
+bool toc_channel_holds(const struct toc_channel *c, toc_ns time)
 {
     return (c->start == TOC_NS_NONE || time >= c->start) && (c->end == TOC_NS_NONE || time < c->end);
 }
 
-const struct toc_channel *toc_inventory_find(const struct toc_inventory *inventory, const char *sid, toc_ns time)
+size_t toc_inventory_from(const struct toc_inventory *inventory, const char *sid)
 {
     size_t low = 0, high = inventory->n;
     while (low < high) {
@@ -285,9 +285,15 @@ const struct toc_channel *toc_inventory_find(const struct toc_inventory *invento
         else
             high = middle;
     }
-    for (; low < inventory->n && strcmp(inventory->channels[low].sid, sid) == 0; low++)
-        if (holds_at(&inventory->channels[low], time))
-            return &inventory->channels[low];
+    return low;
+}
+
+const struct toc_channel *toc_inventory_find(const struct toc_inventory *inventory, const char *sid, toc_ns time)
+{
+    size_t i = toc_inventory_from(inventory, sid);
+    for (; i < inventory->n && strcmp(inventory->channels[i].sid, sid) == 0; i++)
+        if (toc_channel_holds(&inventory->channels[i], time))
+            return &inventory->channels[i];
     return NULL;
 }
 

@@ -55,6 +55,13 @@ void toc_inventory_finish(struct toc_inventory *inventory);
 /** The epoch of a channel that holds at `time`. @return borrowed from the inventory, or NULL. */
 const struct toc_channel *toc_inventory_find(const struct toc_inventory *inventory, const char *sid, toc_ns time);
 
+/** The epochs of a channel, or the channels of a group, lie next to each other. @return index of the first channel whose sid
+ * is not before `sid` in the order of bytes; inventory->n: none */
+size_t toc_inventory_from(const struct toc_inventory *inventory, const char *sid);
+
+/** Does this epoch hold at `time`? */
+bool toc_channel_holds(const struct toc_channel *channel, toc_ns time);
+
 /** "CI","CCC","","HHZ" -> "FDSN:CI_CCC__H_H_Z". Codes are A-Z 0-9 ('-' too in station and location), channel
  * exactly three. @return 0 or -EINVAL (log injection and surprises stop here). */
 int toc_sid_make(const char *net, const char *sta, const char *loc, const char *cha, char ret_sid[TOC_SID_SIZE]);
