@@ -108,6 +108,8 @@ struct toc_listen_scratch {
     struct toc_model_scratch *picker;    /* owned; NULL: classical */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
     float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
+    float in[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES]; /* the same, of those who are pushed together */
+    float out[TOGETHER * FRAMES_MAX * OUTPUTS];
     float missed[TOC_GATE_KEPT_ROWS * TOC_FEATURES];
     bool gated[TOGETHER];
 };
@@ -493,7 +495,7 @@ int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_m
     if (!s)
         return -ENOMEM;
     if (picker)
-        r = toc_model_scratch_create(picker, TOC_ROWS_MAX, &s->picker);
+        r = toc_model_scratch_create(picker, 16 * TOC_ROWS_MAX, &s->picker);
     if (r < 0) {
         toc_listen_scratch_destroy(s);
         return r;
@@ -542,28 +544,54 @@ static void catch_up(struct toc_listener *l, struct toc_listen_scratch *s, float
                        n - at < TOC_ROWS_MAX ? n - at : TOC_ROWS_MAX, frames);
 }
 
-/* @return false: the gate was closed */
-static bool run_network(struct toc_listener *l, struct toc_listen_scratch *s, const float *features, float *frames)
+/* Rows of this listener that go through the network now: 0 when none are whole, or the gate is closed. */
+static uint32_t pass_gate(struct toc_listener *l, struct toc_listen_scratch *s, uint32_t i)
 {
-    const float *rows = features + lead_rows(l) * TOC_FEATURES;
-    if (!l->stream)
-        return true;
-    if (toc_gate_closes(&l->gate, &l->rule, rows, network_rows(l), l->rows.first + lead_rows(l),
-                        l->group_index * l->hop, is_following(l)))
-        return false;
-    catch_up(l, s, frames);
-    for (uint32_t at = 0; at < network_rows(l); at += l->hop)
-        toc_model_push(l->model, l->stream, s->picker, rows + at * TOC_FEATURES, l->hop, frames + at / STRIDE * OUTPUTS);
-    return true;
+    const float *rows = features_of(s, i) + lead_rows(l) * TOC_FEATURES;
+    uint32_t n = network_rows(l);
+    s->gated[i] = false;
+    if (!l->stream || n == 0)
+        return 0;
+    s->gated[i] = toc_gate_closes(&l->gate, &l->rule, rows, n, l->rows.first + lead_rows(l), l->group_index * l->hop,
+                                  is_following(l));
+    if (s->gated[i])
+        return 0;
+    catch_up(l, s, frames_of(s, i));
+    return n;
+}
+
+/* Everyone with as many rows as the first who still waits goes through the network in one push. `waiting` holds the rows
+ * of each, 0 from when they are through. */
+static void push_alike(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s, uint32_t first,
+                       uint32_t *waiting)
+{
+    struct toc_model_stream *streams[TOGETHER];
+    uint32_t who[TOGETHER], n_streams = 0, rows = waiting[first];
+    size_t in = (size_t)rows * TOC_FEATURES, out = (size_t)rows / STRIDE * OUTPUTS;
+    for (uint32_t i = first; i < n; i++) {
+        if (waiting[i] != rows)
+            continue;
+        memcpy(s->in + n_streams * in, features_of(s, i) + lead_rows(listeners[i]) * TOC_FEATURES, in * sizeof *s->in);
+        streams[n_streams] = listeners[i]->stream;
+        who[n_streams++] = i;
+        waiting[i] = 0;
+    }
+    toc_model_push_many(listeners[first]->model, streams, n_streams, s->picker, s->in, rows, s->out);
+    for (uint32_t k = 0; k < n_streams; k++)
+        memcpy(frames_of(s, who[k]), s->out + k * out, out * sizeof *s->out);
 }
 
 static void run_together(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
                          struct toc_listener_result *ret_results)
 {
+    uint32_t waiting[TOGETHER];
     for (uint32_t i = 0; i < n; i++)
         prepare(listeners[i], features_of(s, i));
     for (uint32_t i = 0; i < n; i++)
-        s->gated[i] = !run_network(listeners[i], s, features_of(s, i), frames_of(s, i));
+        waiting[i] = pass_gate(listeners[i], s, i);
+    for (uint32_t i = 0; i < n; i++)
+        if (waiting[i] > 0)
+            push_alike(listeners, n, s, i, waiting);
     for (uint32_t i = 0; i < n; i++)
         if (s->gated[i])
             conclude_gated(listeners[i], &ret_results[i]);
