@@ -54,10 +54,13 @@ const struct toc_kernels *toc_kernels_best(void)
 
 uint64_t toc_kernels_packed(bool paired, uint64_t terms, uint64_t columns)
 {
-    return paired ? (terms + 1) / 2 * WIDTH : terms * toc_kernels_width(columns);
+    return paired ? (terms + 1) / 2 * toc_kernels_width(2 * columns) : terms * toc_kernels_width(columns);
 }
 
 void toc_kernels_pack(bool paired, uint64_t term, uint64_t column, uint64_t columns, float value, float *packed)
 {
-    packed[paired ? term / 2 * WIDTH + 2 * column + term % 2 : term * toc_kernels_width(columns) + column] = value;
+    uint64_t at = paired ? term / 2 * toc_kernels_width(2 * columns) + 2 * column + term % 2
+                         : term * toc_kernels_width(columns) + column;
+
+    packed[at] = value;
 }

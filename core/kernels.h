@@ -35,7 +35,7 @@ struct toc_product {
     bool paired;
     uint32_t columns;
     const float *init;   /* bias, or whatever is to be added */
-    ptrdiff_t init_step; /* floats from row to row; 0: the same for all */
+    ptrdiff_t init_step; /* floats from row to row; 0: the same for all, as it must be when the weights are paired */
     float *out;
     ptrdiff_t out_step;
     float slope;
@@ -43,8 +43,9 @@ struct toc_product {
 
 struct toc_kernels {
     const char *name; /* "plain", "avx2", "avx512" */
-    uint32_t
-        paired_columns; /* products of at most this many columns gain from pairs: half a vector would idle. 0: none */
+    /* Products of at most this many columns gain from paired weights: else half a vector would idle, or the loads of
+     * the input would be what takes the time. 0: none. */
+    uint32_t paired_columns;
     void (*multiply)(const struct toc_product *product);
     /* In place. exp: relative error below 2e-7, of arguments within +-87 (others are clamped, a NaN to -87). sigmoid,
      * tanh: absolute error below 2e-7; what is not finite counts as 0. */

@@ -1,7 +1,8 @@
 /*
- * AVX-512 (F, DQ, VL): vectors of sixteen, thirty-two registers. Narrow
- * layers of eight channels would leave half of each vector idle: their
- * weights are paired, so that even and odd terms of a sum go side by side.
+ * AVX-512 (F, DQ, VL): vectors of sixteen, thirty-two registers. Layers of
+ * eight channels would leave half of each vector idle, those of sixteen wait
+ * for the loads of their input: their weights are paired, so that even and
+ * odd terms of a sum go side by side.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -96,7 +97,7 @@ static inline vector v_scale(vector p, vector t)
 
 #define SET toc_kernels_avx512
 #define SET_NAME "avx512"
-#define PAIRED 8
+#define PAIRED 16
 #define TILE_PAIRED 12
 
 /* Two neighbouring terms of a row, all over the vector. */
@@ -128,12 +129,10 @@ static inline void v_store_halves(float *low, float *high, vector x, uint32_t n)
     _mm256_mask_storeu_ps(high, (__mmask8)((1u << n) - 1u), _mm512_extractf32x8_ps(x, 1));
 }
 
-/* init [8] into the even lanes of a pair sum */
-static inline vector v_load_pairs(const float *p)
+/* [8], for the sums of two rows */
+static inline vector v_load_twice(const float *p)
 {
-    const __m512i spread = _mm512_setr_epi32(0, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0);
-
-    return _mm512_maskz_permutexvar_ps(0x5555, spread, _mm512_loadu_ps(p));
+    return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
 }
 
 #include "core/kernels_body.h"

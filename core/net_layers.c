@@ -223,9 +223,10 @@ static void fetch(const struct toc_run *run, uint32_t source, uint32_t stream, i
 
         straight = slots - slot < (uint64_t)-from ? slots - slot : (uint32_t)-from;
         straight = straight < n ? straight : n;
-        memcpy(ret_rows, ring + (size_t)slot * channels, (size_t)straight * channels * sizeof(*ring));
+        toc_rows_put(ring + (size_t)slot * channels, (size_t)straight * channels, ret_rows);
     }
-    toc_nn_copy(toc_rows_from(block, from), n, channels, (struct toc_rows){ret_rows, (ptrdiff_t)channels});
+    for (uint32_t r = 0; r < n; r++)
+        toc_rows_put(toc_rows_from(block, from + r).at, channels, ret_rows + (size_t)r * channels);
 }
 
 static void fetch_taps(const struct toc_run *run, uint32_t index, const struct reach *reach, uint32_t stream,

@@ -177,7 +177,7 @@ static void spread(const struct toc_nn_conv *conv, const float *work, uint32_t b
             uint32_t t = (block + b) * conv->stride + phase;
 
             if (t >= first && t < end)
-                memcpy(from(out, t - first).at, work + b * row + (size_t)phase * conv->out, conv->out * sizeof(float));
+                toc_rows_put(work + b * row + (size_t)phase * conv->out, conv->out, from(out, t - first).at);
         }
 }
 
@@ -301,7 +301,7 @@ void toc_nn_recur(const struct toc_kernels *kernels, const struct toc_nn_recurre
                                                 .slope = 1.0f});
         for (uint32_t s = 0; s < n; s++) {
             cells(kernels, layer, gates + s * row, hidden + s * state, cell + s * state);
-            memcpy(from(out, (size_t)s * rows + t).at, hidden + s * state, layer->units * sizeof(float));
+            toc_rows_put(hidden + s * state, layer->units, from(out, (size_t)s * rows + t).at);
         }
     }
 }
@@ -313,7 +313,7 @@ static float column_max(const float *in, ptrdiff_t pitch, uint32_t begin, uint32
     float best = in[(ptrdiff_t)begin * pitch];
 
     for (uint32_t t = begin + 1; t < end; t++)
-        best = fmaxf(best, in[(ptrdiff_t)t * pitch]);
+        best = in[(ptrdiff_t)t * pitch] > best ? in[(ptrdiff_t)t * pitch] : best;
     return best;
 }
 
@@ -453,7 +453,7 @@ void toc_nn_copy(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_r
         return;
     }
     for (uint32_t t = 0; t < n; t++)
-        memcpy(from(out, t).at, from(in, t).at, channels * sizeof(float));
+        toc_rows_put(from(in, t).at, channels, from(out, t).at);
 }
 
 void toc_nn_clean(const float *in, size_t n, float *ret_out)

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/kernels.h"
 
@@ -119,6 +120,15 @@ void toc_nn_add(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_ro
 void toc_nn_copy(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out);
 /** Non-finite values become 0. */
 void toc_nn_clean(const float *in, size_t n, float *ret_out);
+
+/** One row. Rows are short, and mostly of whole vectors: a call of memcpy for each would cost more than the copy. */
+static inline void toc_rows_put(const float *in, size_t n, float *ret_out)
+{
+    for (; n >= 8; n -= 8, in += 8, ret_out += 8)
+        memcpy(ret_out, in, 8 * sizeof(*in));
+    for (; n > 0; n--)
+        *ret_out++ = *in++;
+}
 
 /** Row t of rows. */
 static inline struct toc_rows toc_rows_from(struct toc_rows rows, int64_t t)
