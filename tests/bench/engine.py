@@ -289,7 +289,7 @@ def lstm(report, library, opt):
     mine, expected = {}, {}
     for batch in sizes:
         if batch > 1 and library.has("toc_model_push_many"):
-            call, reset, expected[batch] = model.turn(rows, batch, n, True)
+            call, reset, expected[batch] = model.turn(rows, batch, n, True, at_once=8)
             reset()
         else:
             call, expected[batch] = model.windows(rows, batch, n)

@@ -120,12 +120,15 @@ class Model:
             return run(handle, scratch, given, n, first, count, taken)
         return call, out
 
-    def turn(self, rows, n_streams, n, together):
-        """A call that gives n rows to each stream: one by one, or all together (toc_model_push_many)."""
+    def turn(self, rows, n_streams, n, together, at_once=1):
+        """A call that gives n rows to each stream: one by one, or all together (toc_model_push_many).
+
+        at_once: so many streams the work space holds; more go through one after the other.
+        """
         out = array.array("f", bytes(4 * n_streams * (n // self.stride) * self.outputs))
         given, taken, streams = floats(rows), floats(out), self.streams(n_streams)
         run = self.lib.toc_model_push_many if together else self.lib.bench_push_in_turn
-        handle, scratch = self.handle, self.scratch(n)
+        handle, scratch = self.handle, self.scratch(n * at_once)
 
         def call():
             run(handle, streams, n_streams, scratch, given, n, taken)
