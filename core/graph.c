@@ -10,12 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const op_names[TOC_OP_COUNT] = {
-#define X(name, text) [TOC_OP_##name] = text,
-    TOC_OPS(X)
-#undef X
-};
-
 /* What a check works with; says "layer 'x' (op): reason" once and passes -EINVAL up. */
 struct check {
     struct toc_graph *graph;
@@ -27,7 +21,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct check *check, con
                                                         const char *format, ...)
 {
     va_list args;
-    int n = snprintf(check->why, check->why_size, "layer '%s' (%s): ", layer->name, op_names[layer->op]);
+    int n = snprintf(check->why, check->why_size, "layer '%s' (%s): ", layer->name, toc_layer_op_str(layer->op));
 
     if (n >= 0 && (size_t)n < check->why_size) {
         va_start(args, format);
@@ -37,169 +31,30 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct check *check, con
     return -EINVAL;
 }
 
-const char *toc_graph_op_str(enum toc_op op)
+static double sum_work(const struct toc_graph *graph, uint32_t n, uint32_t *ret_heaviest)
 {
-    return op_names[op];
-}
+    uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {n};
+    double sum = 0, most = -1;
 
-enum toc_op toc_graph_op_parse(const char *text)
-{
-    for (int op = 0; op < TOC_OP_COUNT; op++)
-        if (strcmp(op_names[op], text) == 0)
-            return (enum toc_op)op;
-    return TOC_OP_COUNT;
-}
+    for (uint32_t i = 1; i < graph->n_layers; i++) {
+        const struct toc_layer *layer = &graph->layers[i];
+        uint64_t in_rows = rows[layer->inputs[0]];
+        double work;
 
-struct toc_layer toc_graph_layer_default(void)
-{
-    return (struct toc_layer){.kernel = 1, .stride = 1, .dilation = 1, .bias = true, .slope = 0.01f, .eps = 1e-5f};
-}
-
-static bool is_window(const struct toc_layer *layer) /* reads neighbouring rows */
-{
-    return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_MAXPOOL || layer->op == TOC_OP_AVGPOOL;
-}
-
-bool toc_graph_is_linear(const struct toc_layer *layer)
-{
-    return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_CONVTRANSPOSE1D || layer->op == TOC_OP_DENSE;
-}
-
-bool toc_graph_is_recurrent(const struct toc_layer *layer)
-{
-    return layer->op == TOC_OP_LSTM || layer->op == TOC_OP_GRU;
-}
-
-static int64_t reach(const struct toc_layer *layer)
-{
-    return (int64_t)(layer->kernel - 1) * layer->dilation;
-}
-
-uint64_t toc_graph_rows(const struct toc_layer *layer, uint64_t in_rows)
-{
-    int64_t rows = (int64_t)in_rows;
-
-    if (is_window(layer)) {
-        int64_t room = rows + layer->pad_left + layer->pad_right - reach(layer) - 1;
-
-        return room < 0 ? 0 : (uint64_t)(room / layer->stride + 1);
+        rows[i] = layer->folded ? in_rows : toc_layer_rows(layer, in_rows);
+        work = toc_layer_work(layer, (double)in_rows, (double)rows[i]);
+        sum += work;
+        *ret_heaviest = work >= most ? i : *ret_heaviest;
+        most = work > most ? work : most;
     }
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        return rows == 0 ? 0 : (uint64_t)((rows - 1) * layer->stride + layer->kernel);
-    if (layer->op == TOC_OP_CROP) {
-        rows -= (int64_t)layer->pad_left + layer->pad_right;
-        return rows < 0 ? 0 : (uint64_t)rows;
-    }
-    return layer->op == TOC_OP_FLATTEN || layer->last ? 1 : in_rows;
-}
-
-/* Rows [*first, *end) of the input behind rows [*first, *end) of the layer, before they are cut to what exists. */
-static void needed_range(const struct toc_layer *layer, int64_t in_rows, int64_t *first, int64_t *end)
-{
-    if (layer->folded)
-        return;
-    if (layer->op == TOC_OP_FLATTEN || layer->last) {
-        *first = 0;
-        *end = in_rows;
-    } else if (toc_graph_is_recurrent(layer)) {
-        *first = 0;
-    } else if (is_window(layer)) {
-        *end = (*end - 1) * layer->stride - layer->pad_left + reach(layer) + 1;
-        *first = *first * layer->stride - layer->pad_left;
-    } else if (layer->op == TOC_OP_CONVTRANSPOSE1D) {
-        int64_t before = *first - ((int64_t)layer->kernel - 1); /* row t writes t * stride .. + kernel - 1 */
-
-        *first = before > 0 ? (before + layer->stride - 1) / layer->stride : 0;
-        *end = (*end - 1) / layer->stride + 1;
-    } else if (layer->op == TOC_OP_CROP) {
-        *first += layer->pad_left;
-        *end += layer->pad_left;
-    }
-}
-
-static uint32_t within(int64_t row, uint32_t rows)
-{
-    return row < 0 ? 0 : row > rows ? rows : (uint32_t)row;
-}
-
-void toc_graph_needs(const struct toc_layer *layer, uint32_t first, uint32_t count, uint32_t in_rows,
-                     uint32_t *ret_first, uint32_t *ret_count)
-{
-    int64_t from = first, end = (int64_t)first + count;
-
-    if (count > 0)
-        needed_range(layer, in_rows, &from, &end);
-    from = within(from, in_rows);
-    end = within(end, in_rows);
-    *ret_first = (uint32_t)from;
-    *ret_count = end > from ? (uint32_t)(end - from) : 0;
-}
-
-uint32_t toc_graph_tensors(const struct toc_layer *layer, struct toc_tensor_spec *ret_specs)
-{
-    uint32_t in = layer->in_channels, out = layer->channels;
-    uint32_t gates = layer->op == TOC_OP_LSTM ? 4 * out : 3 * out, n = 0;
-
-    if (layer->op == TOC_OP_CONV1D)
-        ret_specs[n++] = (struct toc_tensor_spec){"weight", 3, {out, in, layer->kernel}};
-    else if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        ret_specs[n++] = (struct toc_tensor_spec){"weight", 3, {in, out, layer->kernel}};
-    else if (layer->op == TOC_OP_DENSE)
-        ret_specs[n++] = (struct toc_tensor_spec){"weight", 2, {out, in, 0}};
-    if (toc_graph_is_linear(layer) && layer->bias)
-        ret_specs[n++] = (struct toc_tensor_spec){"bias", 1, {out, 0, 0}};
-    if (toc_graph_is_recurrent(layer)) {
-        ret_specs[n++] = (struct toc_tensor_spec){"weight_ih_l0", 2, {gates, in, 0}};
-        ret_specs[n++] = (struct toc_tensor_spec){"weight_hh_l0", 2, {gates, out, 0}};
-        if (layer->bias) {
-            ret_specs[n++] = (struct toc_tensor_spec){"bias_ih_l0", 1, {gates, 0, 0}};
-            ret_specs[n++] = (struct toc_tensor_spec){"bias_hh_l0", 1, {gates, 0, 0}};
-        }
-    }
-    if (layer->op == TOC_OP_BATCHNORM) {
-        static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
-
-        for (; n < 4; n++)
-            ret_specs[n] = (struct toc_tensor_spec){suffixes[n], 1, {out, 0, 0}};
-    }
-    return n;
-}
-
-static double layer_work(const struct toc_layer *layer, double in_rows, double rows)
-{
-    double in = layer->in_channels, out = layer->channels;
-
-    switch (layer->op) {
-    case TOC_OP_CONV1D:
-        return rows * out * in * layer->kernel;
-    case TOC_OP_CONVTRANSPOSE1D:
-        return in_rows * out * in * layer->kernel;
-    case TOC_OP_DENSE:
-        return rows * out * in;
-    case TOC_OP_MAXPOOL:
-    case TOC_OP_AVGPOOL:
-        return rows * out * layer->kernel;
-    case TOC_OP_LSTM:
-        return in_rows * 4 * out * (in + out);
-    case TOC_OP_GRU:
-        return in_rows * 3 * out * (in + out);
-    default:
-        return 0;
-    }
+    return sum;
 }
 
 double toc_graph_work(const struct toc_graph *graph, uint32_t n)
 {
-    uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {n};
-    double work = 0;
+    uint32_t heaviest = 0;
 
-    for (uint32_t i = 1; i < graph->n_layers; i++) {
-        uint64_t in_rows = rows[graph->layers[i].inputs[0]];
-
-        rows[i] = graph->layers[i].folded ? in_rows : toc_graph_rows(&graph->layers[i], in_rows);
-        work += layer_work(&graph->layers[i], (double)in_rows, (double)rows[i]);
-    }
-    return work;
+    return sum_work(graph, n, &heaviest);
 }
 
 /* ---- the parts of the check, each over one layer, in order ---- */
@@ -221,98 +76,216 @@ static int check_inputs(struct check *check, uint32_t index)
     return 0;
 }
 
-static int check_parameters(struct check *check, struct toc_layer *layer)
+/* Along one axis: rows, or columns of a 2-D layer. */
+static int check_axis(struct check *check, const struct toc_layer *layer, const struct toc_axis *axis)
 {
     const int64_t pad_max = TOC_GRAPH_ROWS_MAX;
 
-    if (layer->kernel < 1 || layer->kernel > TOC_GRAPH_KERNEL_MAX)
-        return refuse(check, layer, "kernel %u is not 1..%u", layer->kernel, TOC_GRAPH_KERNEL_MAX);
-    if (layer->stride < 1 || layer->stride > TOC_GRAPH_KERNEL_MAX)
-        return refuse(check, layer, "stride %u is not 1..%u", layer->stride, TOC_GRAPH_KERNEL_MAX);
-    if (layer->dilation < 1 || layer->dilation > TOC_GRAPH_KERNEL_MAX || reach(layer) > pad_max)
-        return refuse(check, layer, "dilation %u is out of range", layer->dilation);
-    if (layer->pad_left < -pad_max || layer->pad_left > pad_max || layer->pad_right < -pad_max ||
-        layer->pad_right > pad_max)
-        return refuse(check, layer, "padding %d, %d is out of range", layer->pad_left, layer->pad_right);
-    if (layer->op == TOC_OP_CROP && (layer->pad_left < 0 || layer->pad_right < 0))
-        return refuse(check, layer, "crop %d, %d is negative", layer->pad_left, layer->pad_right);
+    if (axis->kernel < 1 || axis->kernel > TOC_GRAPH_KERNEL_MAX)
+        return refuse(check, layer, "kernel %u is not 1..%u", axis->kernel, TOC_GRAPH_KERNEL_MAX);
+    if (axis->stride < 1 || axis->stride > TOC_GRAPH_KERNEL_MAX)
+        return refuse(check, layer, "stride or factor %u is not 1..%u", axis->stride, TOC_GRAPH_KERNEL_MAX);
+    if (axis->dilation < 1 || axis->dilation > TOC_GRAPH_KERNEL_MAX ||
+        (int64_t)(axis->kernel - 1) * axis->dilation > pad_max)
+        return refuse(check, layer, "dilation %u is out of range", axis->dilation);
+    if (axis->before < -pad_max || axis->before > pad_max || axis->after < -pad_max || axis->after > pad_max)
+        return refuse(check, layer, "padding %d, %d is out of range", axis->before, axis->after);
+    return 0;
+}
+
+static struct toc_axis along_rows(const struct toc_layer *layer)
+{
+    return (struct toc_axis){layer->kernel, layer->stride, layer->dilation, layer->pad_left, layer->pad_right};
+}
+
+static int check_parameters(struct check *check, struct toc_layer *layer)
+{
+    struct toc_axis rows = along_rows(layer);
+    int error = check_axis(check, layer, &rows);
+
+    if (error == 0)
+        error = check_axis(check, layer, &layer->across);
+    if (error != 0)
+        return error;
+    if ((layer->op == TOC_OP_CROP || layer->op == TOC_OP_PAD) && (layer->pad_left < 0 || layer->pad_right < 0))
+        return refuse(check, layer, "%d, %d rows is negative", layer->pad_left, layer->pad_right);
+    if (layer->groups < 1 || layer->groups > TOC_GRAPH_CHANNELS_MAX)
+        return refuse(check, layer, "groups %u is not 1..%u", layer->groups, TOC_GRAPH_CHANNELS_MAX);
+    if (layer->heads < 1 || layer->heads > TOC_GRAPH_CHANNELS_MAX)
+        return refuse(check, layer, "heads %u is not 1..%u", layer->heads, TOC_GRAPH_CHANNELS_MAX);
+    if (!(layer->eps >= 0.0f))
+        return refuse(check, layer, "eps %g is negative", (double)layer->eps);
+    if ((toc_layer_is_recurrent(layer) || layer->op == TOC_OP_ADDITIVE_ATTENTION) &&
+        (layer->units < 1 || layer->units > TOC_GRAPH_CHANNELS_MAX))
+        return refuse(check, layer, "%u hidden units is not 1..%u", layer->units, TOC_GRAPH_CHANNELS_MAX);
+    return 0;
+}
+
+static int pad_axis(struct check *check, const struct toc_layer *layer, struct toc_axis *axis)
+{
+    int64_t reach = (int64_t)(axis->kernel - 1) * axis->dilation;
+
+    if (layer->padding == TOC_PADDING_EXPLICIT)
+        return 0;
+    axis->before = axis->after = 0;
+    if (layer->padding == TOC_PADDING_CAUSAL) {
+        axis->before = (int32_t)(reach - (axis->stride - 1));
+    } else if (layer->padding == TOC_PADDING_SAME) {
+        if (axis->stride != 1)
+            return refuse(check, layer, "padding 'same' with stride %u", axis->stride);
+        axis->before = (int32_t)(reach / 2);
+        axis->after = (int32_t)(reach - reach / 2);
+    }
     return 0;
 }
 
 static int derive_padding(struct check *check, struct toc_layer *layer)
 {
-    if (!is_window(layer) || layer->padding == TOC_PADDING_EXPLICIT)
+    struct toc_axis rows = along_rows(layer);
+    int error = 0;
+
+    if (!toc_layer_is_windowed(layer) && !toc_layer_is_image(layer))
         return 0;
-    layer->pad_left = layer->pad_right = 0;
-    if (layer->padding == TOC_PADDING_CAUSAL) {
-        layer->pad_left = (int32_t)(reach(layer) - (layer->stride - 1));
-    } else if (layer->padding == TOC_PADDING_SAME) {
-        if (layer->stride != 1)
-            return refuse(check, layer, "padding 'same' with stride %u", layer->stride);
-        layer->pad_left = (int32_t)(reach(layer) / 2);
-        layer->pad_right = (int32_t)(reach(layer) - reach(layer) / 2);
+    if (toc_layer_is_image(layer) && layer->padding == TOC_PADDING_CAUSAL)
+        return refuse(check, layer, "padding 'causal' is for one dimension");
+    error = pad_axis(check, layer, &rows);
+    layer->pad_left = rows.before;
+    layer->pad_right = rows.after;
+    return error != 0 || !toc_layer_is_image(layer) ? error : pad_axis(check, layer, &layer->across);
+}
+
+/* Channels before the limits: of all inputs side by side, or what the layer itself says. */
+static int join_channels(struct check *check, const struct toc_layer *layer, uint64_t *ret_channels)
+{
+    const struct toc_layer *layers = check->graph->layers;
+
+    *ret_channels = layers[layer->inputs[0]].channels;
+    for (uint32_t i = 1; i < layer->n_inputs; i++) {
+        const struct toc_layer *other = &layers[layer->inputs[i]];
+
+        if (other->width != layers[layer->inputs[0]].width)
+            return refuse(check, layer, "joins %u columns to %u", other->width, layers[layer->inputs[0]].width);
+        if (layer->op == TOC_OP_CONCAT)
+            *ret_channels += other->channels;
+        else if (other->channels != *ret_channels)
+            return refuse(check, layer, "adds %u channels to %u", other->channels, (unsigned)*ret_channels);
     }
+    return 0;
+}
+
+static int check_parts(struct check *check, const struct toc_layer *layer)
+{
+    if (layer->in_channels % layer->groups != 0 || layer->channels % layer->groups != 0)
+        return refuse(check, layer, "%u groups do not divide %u channels in, %u out", layer->groups, layer->in_channels,
+                      layer->channels);
+    if (layer->channels % layer->heads != 0)
+        return refuse(check, layer, "%u heads do not divide %u channels", layer->heads, layer->channels);
+    if (layer->op == TOC_OP_ATTENTION && layer->channels > TOC_GRAPH_CHANNELS_MAX)
+        return refuse(check, layer, "%u channels is not 1..%u", layer->channels, TOC_GRAPH_CHANNELS_MAX);
     return 0;
 }
 
 static int derive_channels(struct check *check, uint32_t index)
 {
     struct toc_layer *layer = &check->graph->layers[index];
-    const struct toc_layer *layers = check->graph->layers;
-    bool given = index == 0 || toc_graph_is_linear(layer) || toc_graph_is_recurrent(layer);
-    uint64_t channels = given ? layer->channels : layers[layer->inputs[0]].channels;
-    uint64_t limit = given ? TOC_GRAPH_CHANNELS_MAX : TOC_GRAPH_FLAT_MAX;
+    bool given = index == 0 || toc_layer_is_linear(layer);
+    uint64_t channels = layer->channels, limit = given ? TOC_GRAPH_CHANNELS_MAX : TOC_GRAPH_FLAT_MAX;
 
-    layer->in_channels = index == 0 ? layer->channels : layers[layer->inputs[0]].channels;
-    for (uint32_t i = 1; i < layer->n_inputs; i++) {
-        uint32_t other = layers[layer->inputs[i]].channels;
+    layer->in_channels = index == 0 ? layer->channels : check->graph->layers[layer->inputs[0]].channels;
+    if (toc_layer_is_recurrent(layer)) {
+        channels = (uint64_t)layer->units * (layer->both ? 2 : 1);
+    } else if (!given) {
+        int error = join_channels(check, layer, &channels);
 
-        if (layer->op == TOC_OP_CONCAT)
-            channels += other;
-        else if (other != channels)
-            return refuse(check, layer, "adds %u channels to %u", other, (unsigned)channels);
+        if (error != 0)
+            return error;
     }
     if (layer->op == TOC_OP_FLATTEN && check->graph->length == 0)
         return refuse(check, layer, "needs the length of the input");
     if (channels < 1 || channels > limit)
         return refuse(check, layer, "%llu channels is not 1..%u", (unsigned long long)channels, (unsigned)limit);
     layer->channels = (uint32_t)channels;
+    return check_parts(check, layer);
+}
+
+/* Operations that know nothing of columns. */
+static bool needs_one_column(const struct toc_layer *layer)
+{
+    return toc_layer_is_windowed(layer) || toc_layer_is_recurrent(layer) || toc_layer_is_attention(layer) ||
+           layer->op == TOC_OP_CONVTRANSPOSE1D || layer->op == TOC_OP_DENSE || layer->op == TOC_OP_CROP ||
+           layer->op == TOC_OP_PAD || layer->op == TOC_OP_UPSAMPLE;
+}
+
+static int derive_width(struct check *check, uint32_t index)
+{
+    struct toc_layer *layer = &check->graph->layers[index];
+    uint64_t width;
+
+    layer->in_width = index == 0 ? layer->width : check->graph->layers[layer->inputs[0]].width;
+    if (needs_one_column(layer) && layer->in_width != 1)
+        return refuse(check, layer, "reads rows of one column, not of %u", layer->in_width);
+    width = toc_layer_columns(layer, layer->in_width);
+    if (width < 1 || width > TOC_GRAPH_KERNEL_MAX)
+        return refuse(check, layer, "%llu columns of %u is not 1..%u", (unsigned long long)width, layer->in_width,
+                      TOC_GRAPH_KERNEL_MAX);
+    layer->width = (uint32_t)width;
+    if (toc_layer_values(layer) > TOC_GRAPH_FLAT_MAX)
+        return refuse(check, layer, "%u columns of %u channels is more than %u values", layer->width, layer->channels,
+                      TOC_GRAPH_FLAT_MAX);
     return 0;
 }
 
-/* Rows of every layer for a window of the stated length. flatten turns rows into channels, hence one pass for both. */
+/* flatten turns rows and columns into channels. */
+static int flatten(struct check *check, struct toc_layer *layer, uint64_t in_rows)
+{
+    uint64_t values = in_rows * layer->in_width * layer->channels;
+
+    if (values > TOC_GRAPH_FLAT_MAX)
+        return refuse(check, layer, "[%llu][%u][%u] is more than %u values", (unsigned long long)in_rows,
+                      layer->in_width, layer->channels, TOC_GRAPH_FLAT_MAX);
+    layer->channels = (uint32_t)values;
+    return 0;
+}
+
+/* Rows of every layer for a window of the stated length. */
 static int derive_rows(struct check *check, uint32_t index, uint64_t *rows)
 {
     struct toc_layer *layer = &check->graph->layers[index];
+    uint64_t in_rows = index == 0 ? check->graph->length : rows[layer->inputs[0]];
 
     if (check->graph->length == 0)
         return 0;
-    if (index == 0) {
-        rows[0] = check->graph->length;
-        return 0;
-    }
     for (uint32_t i = 1; i < layer->n_inputs; i++)
-        if (rows[layer->inputs[i]] != rows[layer->inputs[0]])
+        if (rows[layer->inputs[i]] != in_rows)
             return refuse(check, layer, "joins %llu rows to %llu", (unsigned long long)rows[layer->inputs[i]],
-                          (unsigned long long)rows[layer->inputs[0]]);
-    rows[index] = toc_graph_rows(layer, rows[layer->inputs[0]]);
+                          (unsigned long long)in_rows);
+    rows[index] = toc_layer_rows(layer, in_rows);
     if (rows[index] < 1 || rows[index] > TOC_GRAPH_ROWS_MAX)
-        return refuse(check, layer, "%llu rows is not 1..%u", (unsigned long long)rows[index], TOC_GRAPH_ROWS_MAX);
-    if (layer->op == TOC_OP_FLATTEN) {
-        if (rows[layer->inputs[0]] * layer->channels > TOC_GRAPH_FLAT_MAX)
-            return refuse(check, layer, "more than %u values", TOC_GRAPH_FLAT_MAX);
-        layer->channels = (uint32_t)rows[layer->inputs[0]] * layer->channels;
-    }
-    return 0;
+        return refuse(check, layer, "%llu rows of %llu is not 1..%u", (unsigned long long)rows[index],
+                      (unsigned long long)in_rows, TOC_GRAPH_ROWS_MAX);
+    return layer->op == TOC_OP_FLATTEN ? flatten(check, layer, in_rows) : 0;
 }
 
 /* Does row j see nothing after row (j + 1) * stride - 1 of its input, and is there one for each such block? */
 static bool streams(const struct toc_layer *layer)
 {
-    if (is_window(layer))
-        return layer->pad_right == 0 && layer->pad_left == reach(layer) - (int64_t)(layer->stride - 1);
-    return layer->op != TOC_OP_CONVTRANSPOSE1D && layer->op != TOC_OP_CROP && layer->op != TOC_OP_FLATTEN &&
-           !layer->last;
+    if (toc_layer_is_windowed(layer))
+        return layer->pad_right == 0 && layer->pad_left == toc_layer_reach(layer) - (int64_t)(layer->stride - 1);
+    switch (layer->op) {
+    case TOC_OP_CONV2D:
+    case TOC_OP_MAXPOOL2D:
+    case TOC_OP_AVGPOOL2D:
+    case TOC_OP_CONVTRANSPOSE1D:
+    case TOC_OP_ATTENTION:
+    case TOC_OP_ADDITIVE_ATTENTION:
+    case TOC_OP_CROP:
+    case TOC_OP_PAD:
+    case TOC_OP_UPSAMPLE:
+    case TOC_OP_FLATTEN:
+        return false;
+    default:
+        return !layer->last && !layer->both;
+    }
 }
 
 static int derive_step(struct check *check, uint32_t index)
@@ -332,7 +305,7 @@ static int derive_step(struct check *check, uint32_t index)
                 return refuse(check, layer, "joins inputs of different strides");
             check->graph->causal = false;
         }
-    step *= is_window(layer) ? layer->stride : 1;
+    step *= toc_layer_is_windowed(layer) ? layer->stride : 1;
     if (step > TOC_GRAPH_ROWS_MAX)
         return refuse(check, layer, "strides multiply to more than %u", TOC_GRAPH_ROWS_MAX);
     layer->step = (uint32_t)step;
@@ -364,7 +337,7 @@ static void fold_batchnorms(struct toc_graph *graph, uint32_t *uses)
     for (uint32_t i = 1; i < graph->n_layers; i++) {
         struct toc_layer *norm = &graph->layers[i], *before = &graph->layers[norm->inputs[0]];
 
-        if (norm->op != TOC_OP_BATCHNORM || !toc_graph_is_linear(before) || before->activation != TOC_NN_NONE ||
+        if (norm->op != TOC_OP_BATCHNORM || !toc_layer_is_linear(before) || before->activation != TOC_NN_NONE ||
             uses[norm->inputs[0]] != 1)
             continue;
         norm->folded = true;
@@ -381,7 +354,7 @@ static void derive_margins(struct toc_graph *graph)
         const struct toc_layer *layer = &graph->layers[i];
         struct toc_layer *source = &graph->layers[layer->inputs[0]];
 
-        if (!is_window(layer))
+        if (!toc_layer_is_windowed(layer))
             continue;
         if (layer->pad_left > 0 && (uint32_t)layer->pad_left > source->margin_left)
             source->margin_left = (uint32_t)layer->pad_left;
@@ -404,6 +377,8 @@ static int check_layer(struct check *check, uint32_t index, uint64_t *rows)
     if (error == 0)
         error = derive_channels(check, index);
     if (error == 0)
+        error = derive_width(check, index);
+    if (error == 0)
         error = derive_rows(check, index, rows);
     return error != 0 ? error : derive_step(check, index);
 }
@@ -412,7 +387,7 @@ int toc_graph_check(struct toc_graph *graph, char *ret_why, size_t why_size)
 {
     struct check check = {graph, ret_why, why_size};
     uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {0};
-    uint32_t uses[TOC_GRAPH_LAYERS_MAX];
+    uint32_t uses[TOC_GRAPH_LAYERS_MAX], heaviest = 0;
 
     if (graph->n_layers < 2 || graph->n_layers > TOC_GRAPH_LAYERS_MAX || graph->output >= graph->n_layers ||
         graph->output == 0 || graph->length > TOC_GRAPH_ROWS_MAX) {
@@ -435,8 +410,9 @@ int toc_graph_check(struct toc_graph *graph, char *ret_why, size_t why_size)
         graph->causal = false; /* its last rows fill no block: a window, not a stream */
     fold_batchnorms(graph, uses);
     derive_margins(graph);
-    if (toc_graph_work(graph, graph->length > 0 ? graph->length : graph->layers[graph->output].step) >
+    if (sum_work(graph, graph->length > 0 ? graph->length : graph->layers[graph->output].step, &heaviest) >
         TOC_GRAPH_WORK_MAX)
-        return refuse(&check, &graph->layers[graph->output], "more than %g multiplications", TOC_GRAPH_WORK_MAX);
+        return refuse(&check, &graph->layers[heaviest], "more than %g multiplications, most of them here",
+                      TOC_GRAPH_WORK_MAX);
     return 0;
 }

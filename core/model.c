@@ -16,26 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/description.h"
 #include "core/graph.h"
 #include "core/net.h"
 #include "core/tensors.h"
 
 #define HEADER_MAX (1u << 20) /* bytes of JSON: a graph of 256 layers takes 60 KB */
-#define CONSTANTS_MAX 64
-#define KEY_SIZE 64
 #define LABEL_SIZE 96
 #define PUSH_STREAMS 256u
-
-struct constant {
-    char key[KEY_SIZE];
-    double value;
-};
 
 struct toc_model {
     char label[LABEL_SIZE];
     char checksum[16];
-    size_t n_constants;
-    struct constant constants[CONSTANTS_MAX];
+    struct toc_constants constants;
     struct toc_graph graph;
     struct toc_net *net; /* owned */
 };
@@ -53,7 +46,7 @@ struct toc_model_scratch {
 struct load {
     const uint8_t *payload; /* borrowed */
     uint64_t payload_len;
-    json_t *header, *graph_json;                                     /* owned */
+    json_t *header;                                                  /* owned */
     const char *graph_text;                                          /* borrowed from header */
     struct toc_tensors tensors;                                      /* owned */
     const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
@@ -131,16 +124,6 @@ static const char *metadata(const struct load *load, const char *key)
     return text != NULL ? text : "";
 }
 
-static bool is_label(const char *text, size_t size)
-{
-    size_t n = strlen(text);
-
-    for (size_t i = 0; i < n; i++)
-        if (!isalnum((unsigned char)text[i]) && strchr("._-", text[i]) == NULL)
-            return false;
-    return n > 0 && n < size;
-}
-
 static int read_metadata(struct load *load)
 {
     struct toc_model *model = load->model;
@@ -149,7 +132,8 @@ static int read_metadata(struct load *load)
 
     if (strcmp(metadata(load, "tocsin.format"), "1") != 0)
         return refuse(load, -EINVAL, "tocsin.format is '%.20s', not 1", metadata(load, "tocsin.format"));
-    if (!is_label(name, LABEL_SIZE / 2) || (version[0] != '\0' && !is_label(version, LABEL_SIZE / 2)))
+    if (!toc_description_is_label(name, LABEL_SIZE / 2) ||
+        (version[0] != '\0' && !toc_description_is_label(version, LABEL_SIZE / 2)))
         return refuse(load, -EINVAL, "tocsin.name or tocsin.version is absent, too long or not of [A-Za-z0-9._-]");
     if (strlen(checksum) != 8)
         return refuse(load, -EINVAL, "tocsin.crc32c is not 8 hex digits");
@@ -176,7 +160,7 @@ static int read_shape(struct load *load, struct toc_tensor *tensor, const json_t
 {
     tensor->n_dims = (uint32_t)json_array_size(shape);
     if (!json_is_array(shape) || tensor->n_dims < 1 || json_array_size(shape) > TOC_TENSOR_DIMS_MAX)
-        return refuse(load, -EINVAL, "tensor '%.60s': shape is not of 1..3 numbers", tensor->name);
+        return refuse(load, -EINVAL, "tensor '%.60s': shape is not of 1..4 numbers", tensor->name);
     for (uint32_t d = 0; d < tensor->n_dims; d++) {
         json_int_t n = json_integer_value(json_array_get(shape, d)); /* 0 when it is no whole number */
 
@@ -212,316 +196,14 @@ static int read_tensors(struct load *load)
 
     if (toc_tensors_init(&load->tensors, load->payload, load->payload_len) != 0)
         return refuse(load, -ENOMEM, "out of memory");
-    json_object_foreach(load->header, name, entry) {
+    json_object_foreach(load->header, name, entry)
+    {
         int error = strcmp(name, "__metadata__") == 0 ? 0 : read_tensor(load, name, entry);
 
         if (error != 0)
             return error;
     }
     return toc_tensors_seal(&load->tensors, load->why, load->why_size);
-}
-
-/* ---- the graph ---- */
-
-static int refuse_layer(struct load *load, const struct toc_layer *layer, const char *what)
-{
-    return refuse(load, -EINVAL, "layer '%s' (%s): %s", layer->name, toc_graph_op_str(layer->op), what);
-}
-
-static int read_number(struct load *load, const struct toc_layer *layer, const char *key, const json_t *value,
-                       uint32_t *ret_number)
-{
-    json_int_t n = json_integer_value(value); /* 0 when it is no whole number */
-
-    if (n < 1 || n > (json_int_t)TOC_GRAPH_ROWS_MAX)
-        return refuse(load, -EINVAL, "layer '%s' (%s): %s is not a whole number of 1..%u", layer->name,
-                      toc_graph_op_str(layer->op), key, TOC_GRAPH_ROWS_MAX);
-    *ret_number = (uint32_t)n;
-    return 0;
-}
-
-static int read_real(struct load *load, const struct toc_layer *layer, const json_t *value, float *ret_real)
-{
-    double x = json_number_value(value);
-
-    if (!json_is_number(value) || !(fabs(x) <= 1e6))
-        return refuse_layer(load, layer, "slope or eps is not a number within 1e6");
-    *ret_real = (float)x;
-    return 0;
-}
-
-static int read_rows(struct load *load, const struct toc_layer *layer, const json_t *value, int32_t *ret_rows)
-{
-    json_int_t n = json_integer_value(value);
-
-    if (!json_is_integer(value) || n < -(json_int_t)TOC_GRAPH_ROWS_MAX || n > (json_int_t)TOC_GRAPH_ROWS_MAX)
-        return refuse_layer(load, layer, "rows of padding or crop are out of range");
-    *ret_rows = (int32_t)n;
-    return 0;
-}
-
-static int read_padding(struct load *load, struct toc_layer *layer, const json_t *value)
-{
-    const char *text = json_string_value(value);
-
-    if (json_array_size(value) == 2) {
-        int error = read_rows(load, layer, json_array_get(value, 0), &layer->pad_left);
-
-        layer->padding = TOC_PADDING_EXPLICIT;
-        return error != 0 ? error : read_rows(load, layer, json_array_get(value, 1), &layer->pad_right);
-    }
-    if (text != NULL && strcmp(text, "valid") == 0)
-        layer->padding = TOC_PADDING_VALID;
-    else if (text != NULL && strcmp(text, "same") == 0)
-        layer->padding = TOC_PADDING_SAME;
-    else if (text != NULL && strcmp(text, "causal") == 0)
-        layer->padding = TOC_PADDING_CAUSAL;
-    else
-        return refuse_layer(load, layer, "padding is none of valid, same, causal, [left, right]");
-    return 0;
-}
-
-static int read_activation(struct load *load, struct toc_layer *layer, const json_t *value)
-{
-    static const char *const names[] = {[TOC_NN_NONE] = "none",
-                                        [TOC_NN_RELU] = "relu",
-                                        [TOC_NN_LEAKY_RELU] = "leaky_relu",
-                                        [TOC_NN_TANH] = "tanh",
-                                        [TOC_NN_SIGMOID] = "sigmoid"};
-    const char *text = json_string_value(value);
-
-    for (size_t i = 0; text != NULL && i < sizeof(names) / sizeof(*names); i++)
-        if (strcmp(names[i], text) == 0) {
-            layer->activation = (enum toc_nn_activation)i;
-            return 0;
-        }
-    return refuse_layer(load, layer, "activation is none of none, relu, leaky_relu, tanh, sigmoid");
-}
-
-static int find_layer(const struct toc_graph *graph, const char *name)
-{
-    for (uint32_t i = 0; name != NULL && i < graph->n_layers; i++)
-        if (strcmp(graph->layers[i].name, name) == 0)
-            return (int)i;
-    return -1;
-}
-
-/* Names are looked up among the layers read so far: a forward reference, and with it a cycle, is an unknown name. */
-static int read_inputs(struct load *load, struct toc_layer *layer, const json_t *value)
-{
-    size_t n = json_array_size(value);
-
-    if (n < 1 || n > TOC_GRAPH_INPUTS_MAX)
-        return refuse_layer(load, layer, "inputs is not a list of 1..8 names");
-    for (size_t i = 0; i < n; i++) {
-        const char *name = json_string_value(json_array_get(value, i));
-        int index = find_layer(&load->model->graph, name);
-
-        if (index < 0)
-            return refuse(load, -EINVAL, "layer '%s' (%s): input '%.60s' is no earlier layer", layer->name,
-                          toc_graph_op_str(layer->op), name != NULL ? name : "?");
-        layer->inputs[i] = (uint32_t)index;
-    }
-    layer->n_inputs = (uint32_t)n;
-    return 0;
-}
-
-static int read_flag(struct load *load, const struct toc_layer *layer, const json_t *value, bool *ret_flag)
-{
-    if (!json_is_boolean(value))
-        return refuse_layer(load, layer, "bias or last is not true or false");
-    *ret_flag = json_is_true(value);
-    return 0;
-}
-
-#define OP(name) (1u << TOC_OP_##name)
-#define CONVS (OP(CONV1D) | OP(CONVTRANSPOSE1D))
-#define POOLS (OP(MAXPOOL) | OP(AVGPOOL))
-#define RECURRENTS (OP(LSTM) | OP(GRU))
-#define ACTIVATED (CONVS | OP(DENSE) | OP(BATCHNORM) | OP(ADD))
-#define ANY UINT32_MAX
-
-enum kind { NUMBER, REAL, ROWS, FLAG, PADDING, ACTIVATION, INPUTS, READ_BEFORE };
-
-/* Which operation knows which parameter; one it does not know is a mistake, not a remark. */
-static const struct parameter {
-    const char *key;
-    uint32_t ops;
-    enum kind kind;
-    size_t at; /* of the member of struct toc_layer */
-} parameters[] = {
-    {"op", ANY, READ_BEFORE, 0},
-    {"name", ANY, READ_BEFORE, 0},
-    {"inputs", ANY, INPUTS, 0},
-    {"channels", CONVS | RECURRENTS | OP(DENSE), NUMBER, offsetof(struct toc_layer, channels)},
-    {"kernel", CONVS | POOLS, NUMBER, offsetof(struct toc_layer, kernel)},
-    {"stride", CONVS | POOLS, NUMBER, offsetof(struct toc_layer, stride)},
-    {"dilation", OP(CONV1D), NUMBER, offsetof(struct toc_layer, dilation)},
-    {"padding", OP(CONV1D) | POOLS, PADDING, 0},
-    {"activation", ACTIVATED, ACTIVATION, 0},
-    {"slope", ACTIVATED | OP(LEAKY_RELU), REAL, offsetof(struct toc_layer, slope)},
-    {"eps", OP(BATCHNORM), REAL, offsetof(struct toc_layer, eps)},
-    {"bias", CONVS | RECURRENTS | OP(DENSE), FLAG, offsetof(struct toc_layer, bias)},
-    {"last", RECURRENTS, FLAG, offsetof(struct toc_layer, last)},
-    {"left", OP(CROP), ROWS, offsetof(struct toc_layer, pad_left)},
-    {"right", OP(CROP), ROWS, offsetof(struct toc_layer, pad_right)},
-};
-
-static int read_kind(struct load *load, struct toc_layer *layer, const struct parameter *parameter, const json_t *value)
-{
-    void *member = (char *)layer + parameter->at;
-
-    switch (parameter->kind) {
-    case NUMBER:
-        return read_number(load, layer, parameter->key, value, member);
-    case REAL:
-        return read_real(load, layer, value, member);
-    case ROWS:
-        return read_rows(load, layer, value, member);
-    case FLAG:
-        return read_flag(load, layer, value, member);
-    case PADDING:
-        return read_padding(load, layer, value);
-    case ACTIVATION:
-        return read_activation(load, layer, value);
-    case INPUTS:
-        return read_inputs(load, layer, value);
-    case READ_BEFORE:
-        break;
-    }
-    return 0;
-}
-
-static int read_parameter(struct load *load, struct toc_layer *layer, const char *key, const json_t *value)
-{
-    for (size_t i = 0; i < sizeof(parameters) / sizeof(*parameters); i++)
-        if (strcmp(parameters[i].key, key) == 0 && (parameters[i].ops & 1u << layer->op) != 0)
-            return read_kind(load, layer, &parameters[i], value);
-    return refuse(load, -EINVAL, "layer '%s' (%s): unknown parameter '%.60s'", layer->name, toc_graph_op_str(layer->op),
-                  key);
-}
-
-static void set_own_activation(struct toc_layer *layer)
-{
-    if (layer->op == TOC_OP_SIGMOID)
-        layer->activation = TOC_NN_SIGMOID;
-    if (layer->op == TOC_OP_TANH)
-        layer->activation = TOC_NN_TANH;
-    if (layer->op == TOC_OP_RELU)
-        layer->activation = TOC_NN_RELU;
-    if (layer->op == TOC_OP_LEAKY_RELU)
-        layer->activation = TOC_NN_LEAKY_RELU;
-}
-
-static int read_name(struct load *load, struct toc_layer *layer, const json_t *entry)
-{
-    const char *name = json_string_value(json_object_get(entry, "name"));
-    const char *op = json_string_value(json_object_get(entry, "op"));
-
-    if (name == NULL || !is_label(name, sizeof(layer->name)))
-        return refuse(load, -EINVAL, "layer %u: name is absent, too long or not of [A-Za-z0-9._-]",
-                      load->model->graph.n_layers);
-    if (find_layer(&load->model->graph, name) >= 0)
-        return refuse(load, -EINVAL, "layer '%s': name is used twice", name);
-    snprintf(layer->name, sizeof(layer->name), "%s", name);
-    layer->op = op != NULL ? toc_graph_op_parse(op) : TOC_OP_COUNT;
-    if (layer->op == TOC_OP_COUNT || layer->op == TOC_OP_INPUT)
-        return refuse(load, -EINVAL, "layer '%s': unknown op '%.60s'", name, op != NULL ? op : "");
-    return 0;
-}
-
-static int read_layer(struct load *load, const json_t *entry)
-{
-    struct toc_graph *graph = &load->model->graph;
-    struct toc_layer layer = toc_graph_layer_default();
-    int error = read_name(load, &layer, entry);
-    const char *key;
-    json_t *value;
-
-    if (error != 0)
-        return error;
-    layer.n_inputs = 1;
-    layer.inputs[0] = graph->n_layers - 1;
-    json_object_foreach((json_t *)entry, key, value) {
-        error = read_parameter(load, &layer, key, value);
-        if (error != 0)
-            return error;
-    }
-    if ((layer.op == TOC_OP_MAXPOOL || layer.op == TOC_OP_AVGPOOL) && json_object_get(entry, "stride") == NULL)
-        layer.stride = layer.kernel;
-    set_own_activation(&layer);
-    graph->layers[graph->n_layers++] = layer;
-    return 0;
-}
-
-static int read_graph_input(struct load *load, const json_t *input)
-{
-    struct toc_graph *graph = &load->model->graph;
-    struct toc_layer *layer = &graph->layers[0];
-    const json_t *length = json_object_get(input, "length");
-    int error;
-
-    *layer = toc_graph_layer_default();
-    snprintf(layer->name, sizeof(layer->name), "input");
-    graph->n_layers = 1;
-    error = read_number(load, layer, "channels", json_object_get(input, "channels"), &layer->channels);
-    if (error == 0 && layer->channels > TOC_GRAPH_CHANNELS_MAX)
-        return refuse_layer(load, layer, "too many channels");
-    if (error == 0 && length != NULL)
-        error = read_number(load, layer, "length", length, &graph->length);
-    return error;
-}
-
-static int read_constants(struct load *load, json_t *constants)
-{
-    struct toc_model *model = load->model;
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(constants, key, value) {
-        if (model->n_constants == CONSTANTS_MAX || strlen(key) >= KEY_SIZE || !json_is_number(value) ||
-            !isfinite(json_number_value(value)))
-            return refuse(load, -EINVAL, "constant '%.60s': too many, name too long, or not a number", key);
-        struct constant *constant = &model->constants[model->n_constants++];
-
-        snprintf(constant->key, sizeof(constant->key), "%s", key);
-        constant->value = json_number_value(value);
-    }
-    return 0;
-}
-
-static int read_output(struct load *load)
-{
-    struct toc_graph *graph = &load->model->graph;
-    const json_t *output = json_object_get(load->graph_json, "output");
-    int index = output == NULL ? (int)graph->n_layers - 1 : find_layer(graph, json_string_value(output));
-
-    if (index < 1)
-        return refuse(load, -EINVAL, "graph: output is no layer");
-    graph->output = (uint32_t)index;
-    return 0;
-}
-
-static int read_graph(struct load *load)
-{
-    json_error_t json_error;
-    json_t *layers;
-    int error;
-
-    load->graph_json = json_loads(load->graph_text, JSON_REJECT_DUPLICATES, &json_error);
-    if (!json_is_object(load->graph_json))
-        return refuse(load, -EINVAL, "tocsin.graph is not a JSON object");
-    layers = json_object_get(load->graph_json, "layers");
-    if (json_array_size(layers) < 1 || json_array_size(layers) > TOC_GRAPH_LAYERS_MAX - 1)
-        return refuse(load, -EINVAL, "graph: layers is not a list of 1..%d", TOC_GRAPH_LAYERS_MAX - 1);
-    error = read_graph_input(load, json_object_get(load->graph_json, "input"));
-    for (size_t i = 0; error == 0 && i < json_array_size(layers); i++)
-        error = read_layer(load, json_array_get(layers, i));
-    if (error == 0)
-        error = read_output(load);
-    if (error == 0)
-        error = read_constants(load, json_object_get(load->graph_json, "constants"));
-    return error != 0 ? error : toc_graph_check(&load->model->graph, load->why, load->why_size);
 }
 
 /* ---- all together ---- */
@@ -563,7 +245,8 @@ static int load_all(struct load *load, const uint8_t *bytes, size_t len)
     if (error == 0)
         error = check_checksum(load);
     if (error == 0)
-        error = read_graph(load);
+        error = toc_description_read(load->graph_text, &load->model->graph, &load->model->constants, load->why,
+                                     load->why_size);
     if (error == 0)
         error = toc_tensors_bind(&load->tensors, &load->model->graph, load->bound, load->why, load->why_size);
     return error != 0 ? error : make_net(load);
@@ -588,7 +271,6 @@ int toc_model_load_for(const struct toc_kernels *kernels, const uint8_t *bytes, 
         load->model = NULL;
     }
     json_decref(load->header);
-    json_decref(load->graph_json);
     toc_tensors_finish(&load->tensors);
     toc_model_destroy(load->model);
     free(load);
@@ -622,20 +304,20 @@ const char *toc_model_checksum(const struct toc_model *model)
 
 double toc_model_constant(const struct toc_model *model, const char *key, double fallback)
 {
-    for (size_t i = 0; i < model->n_constants; i++)
-        if (strcmp(model->constants[i].key, key) == 0)
-            return model->constants[i].value;
+    for (size_t i = 0; i < model->constants.n; i++)
+        if (strcmp(model->constants.list[i].key, key) == 0)
+            return model->constants.list[i].value;
     return fallback;
 }
 
 uint32_t toc_model_inputs(const struct toc_model *model)
 {
-    return model->graph.layers[0].channels;
+    return (uint32_t)toc_layer_values(&model->graph.layers[0]);
 }
 
 uint32_t toc_model_outputs(const struct toc_model *model)
 {
-    return model->graph.layers[model->graph.output].channels;
+    return (uint32_t)toc_layer_values(&model->graph.layers[model->graph.output]);
 }
 
 uint32_t toc_model_stride(const struct toc_model *model)
@@ -656,7 +338,7 @@ uint32_t toc_model_window_rows(const struct toc_model *model, uint32_t n)
     if (n < 1 || n > TOC_GRAPH_ROWS_MAX || (graph->causal ? n % toc_model_stride(model) != 0 : n != graph->length))
         return 0;
     for (uint32_t i = 1; i < graph->n_layers; i++)
-        rows[i] = toc_graph_rows(&graph->layers[i], rows[graph->layers[i].inputs[0]]);
+        rows[i] = toc_layer_rows(&graph->layers[i], rows[graph->layers[i].inputs[0]]);
     return (uint32_t)rows[graph->output];
 }
 

@@ -35,7 +35,7 @@ const char *toc_model_checksum(const struct toc_model *model);
 /** Free-form number from the graph's "constants" object (thresholds, scales). @return fallback when absent. */
 double toc_model_constant(const struct toc_model *model, const char *key, double fallback);
 
-/** Channels of the input and of the output, rows of input per row of output (the product of strides). */
+/** Values of a row of the input and of the output (width times channels), rows of input per row of output (the product of strides). */
 uint32_t toc_model_inputs(const struct toc_model *model);
 uint32_t toc_model_outputs(const struct toc_model *model);
 uint32_t toc_model_stride(const struct toc_model *model);

@@ -18,7 +18,7 @@ static void plan_state(struct toc_net *net)
 
     for (uint32_t i = 0; i < net->graph->n_layers; i++) {
         const struct toc_layer *layer = &net->graph->layers[i];
-        uint64_t units = toc_graph_is_recurrent(layer) ? toc_weights_aligned(layer->channels) : 0;
+        uint64_t units = toc_layer_is_recurrent(layer) ? toc_weights_aligned(layer->units) : 0;
 
         net->ring_at[i] = at;
         at += toc_weights_aligned(net->graph->causal ? (uint64_t)layer->margin_left * layer->channels : 0);
@@ -33,7 +33,7 @@ static void plan_state(struct toc_net *net)
 static void prepare_large(const struct toc_graph *graph)
 {
     for (uint32_t i = 1; i < graph->n_layers; i++)
-        if (toc_graph_is_linear(&graph->layers[i]) &&
+        if (toc_layer_is_linear(&graph->layers[i]) &&
             toc_nn_is_large((uint64_t)graph->layers[i].in_channels * graph->layers[i].kernel,
                             graph->layers[i].channels)) {
             toc_nn_prepare_large();
@@ -109,7 +109,7 @@ static void window_rows(const struct toc_graph *graph, uint32_t n, uint32_t *ret
 {
     ret_rows[0] = n;
     for (uint32_t i = 1; i < graph->n_layers; i++)
-        ret_rows[i] = (uint32_t)toc_graph_rows(&graph->layers[i], ret_rows[graph->layers[i].inputs[0]]);
+        ret_rows[i] = (uint32_t)toc_layer_rows(&graph->layers[i], ret_rows[graph->layers[i].inputs[0]]);
 }
 
 static void block_rows(const struct toc_graph *graph, uint32_t n, uint32_t *ret_rows)
@@ -231,7 +231,7 @@ static void want_inputs(const struct toc_graph *graph, struct toc_net_buffers *b
 
         if (layer->folded || buffers->count[i] == 0)
             continue;
-        toc_graph_needs(layer, buffers->first[i], buffers->count[i], buffers->rows[layer->inputs[0]], &first, &count);
+        toc_layer_needs(layer, buffers->first[i], buffers->count[i], buffers->rows[layer->inputs[0]], &first, &count);
         for (uint32_t k = 0; k < layer->n_inputs; k++)
             want(buffers, layer->inputs[k], first, count);
     }
@@ -255,7 +255,8 @@ void toc_net_window(const struct toc_net *net, struct toc_net_buffers *buffers, 
 {
     const struct toc_graph *graph = net->graph;
     const struct toc_run run = {.net = net, .buffers = buffers, .plan = &buffers->window, .n_streams = 1};
-    uint32_t channels = graph->layers[graph->output].channels;
+    const struct toc_layer *output = &graph->layers[graph->output];
+    size_t values = (size_t)toc_layer_values(&graph->layers[0]);
 
     assert(n > 0 && n <= buffers->max_rows);
     window_rows(graph, n, buffers->rows);
@@ -266,14 +267,13 @@ void toc_net_window(const struct toc_net *net, struct toc_net_buffers *buffers, 
             continue;
         clear_margins(&run, i);
         if (i == 0)
-            toc_nn_clean(rows + (size_t)buffers->first[0] * graph->layers[0].channels,
-                         (size_t)buffers->count[0] * graph->layers[0].channels,
-                         toc_rows_from(toc_run_rows(&run, 0), buffers->first[0]).at);
+            toc_nn_clean(rows + buffers->first[0] * values, buffers->count[0] * values,
+                         toc_rows_from(toc_run_rows(&run, 0), (int64_t)buffers->first[0] * graph->layers[0].width).at);
         else if (buffers->count[i] > 0)
             toc_run_window_layer(&run, i);
     }
-    toc_nn_copy(toc_rows_from(toc_run_rows(&run, graph->output), first), count, channels,
-                (struct toc_rows){ret_out, (ptrdiff_t)channels});
+    toc_nn_copy(toc_rows_from(toc_run_rows(&run, graph->output), (int64_t)first * output->width), count * output->width,
+                output->channels, (struct toc_rows){ret_out, (ptrdiff_t)output->channels});
 }
 
 /* ---- blocks of streams ---- */
@@ -317,17 +317,17 @@ static void last_readers(const struct toc_graph *graph, uint32_t *ret_last)
 static void push_block(const struct toc_run *run, const uint32_t *last, const float *rows, uint32_t n, float *ret_out)
 {
     const struct toc_graph *graph = run->net->graph;
-    uint32_t channels = graph->layers[graph->output].channels;
+    const struct toc_layer *output = &graph->layers[graph->output];
 
-    toc_nn_clean(rows, (size_t)run->n_streams * n * graph->layers[0].channels, toc_run_rows(run, 0).at);
+    toc_nn_clean(rows, (size_t)run->n_streams * n * toc_layer_values(&graph->layers[0]), toc_run_rows(run, 0).at);
     for (uint32_t i = 1; i < graph->n_layers; i++) {
         if (graph->layers[i].folded)
             continue;
         toc_run_block_layer(run, i);
         keep_read(run, last, i);
     }
-    toc_nn_copy(toc_run_rows(run, graph->output), run->n_streams * run->buffers->rows[graph->output], channels,
-                (struct toc_rows){ret_out, (ptrdiff_t)channels});
+    toc_nn_copy(toc_run_rows(run, graph->output), run->n_streams * run->buffers->rows[graph->output] * output->width,
+                output->channels, (struct toc_rows){ret_out, (ptrdiff_t)output->channels});
     for (uint32_t s = 0; s < run->n_streams; s++)
         run->states[s]->seen += n;
 }
@@ -348,7 +348,7 @@ void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states
                               .states = states + s,
                               .n_streams = n_streams - s < at_once ? n_streams - s : at_once};
 
-        push_block(&run, last, rows + (size_t)s * n * input->channels, n,
-                   ret_out + (size_t)s * (n / output->step) * output->channels);
+        push_block(&run, last, rows + (size_t)s * n * toc_layer_values(input), n,
+                   ret_out + (size_t)s * (n / output->step) * toc_layer_values(output));
     }
 }

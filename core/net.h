@@ -26,7 +26,7 @@ struct toc_net;
  *
  * @param graph    checked; borrowed until destroy
  * @param kernels  which arithmetic; toc_kernels_best() but for tests
- * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_graph_tensors(), of its shapes; not kept
+ * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_layer_tensors(), of its shapes; not kept
  * @param ret_why  on -EINVAL: layer and reason (a batch norm that divides by zero, values that overflow when folded)
  * @return 0, -EINVAL, -E2BIG (weights above TOC_WEIGHTS_BYTES_MAX), -ENOMEM
  */

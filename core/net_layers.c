@@ -6,6 +6,7 @@
  * fetched from their rings into work space.
  */
 #include "core/net_run.h"
+#include "core/rows.h"
 
 #include <string.h>
 
@@ -24,12 +25,7 @@ static struct toc_nn_conv conv_of(const struct toc_run *run, uint32_t index)
     return toc_weights_conv(run->net->weights.kernels, layer_of(run, index), run->net->weights.parts[index]);
 }
 
-static bool is_window(const struct toc_layer *layer)
-{
-    return layer->op == TOC_OP_CONV1D || layer->op == TOC_OP_MAXPOOL || layer->op == TOC_OP_AVGPOOL;
-}
-
-/* ---- what is the same in both: rows in, as many rows out ---- */
+/* ---- what is the same in both: rows in, as many rows out (of a picture, places) ---- */
 
 static void run_add(const struct toc_run *run, uint32_t index, uint32_t first, uint32_t n)
 {
@@ -71,6 +67,8 @@ static void run_pointwise(const struct toc_run *run, uint32_t index, uint32_t fi
         toc_nn_softmax(kernels, out, n, layer->channels);
     if (layer->op == TOC_OP_BATCHNORM)
         toc_nn_scale(out, n, layer->channels, parts[0], parts[1]);
+    if (layer->op == TOC_OP_LAYERNORM)
+        toc_rows_normalize(out, n, layer->channels, layer->eps, parts[0], parts[1]);
     toc_nn_activate(kernels, layer->activation, layer->slope, out, n, layer->channels);
 }
 
@@ -127,64 +125,21 @@ static void window_reading(const struct toc_run *run, uint32_t index, uint32_t f
                 toc_rows_from(toc_run_rows(run, index), first));
 }
 
-/* From a state of zero; a layer that keeps its last row only writes each row over the one before. */
-static void window_recurrent(const struct toc_run *run, uint32_t index)
-{
-    const struct toc_layer *layer = layer_of(run, index);
-    struct toc_nn_recurrent recurrent = toc_weights_recurrent(layer, run->net->weights.parts[index]);
-    size_t units = toc_weights_aligned(layer->channels);
-    float *hidden = run->buffers->work, *cell = hidden + units;
-    struct toc_rows out = toc_run_rows(run, index);
-    uint32_t rows =
-        layer->last ? run->buffers->rows[layer->inputs[0]] : run->buffers->first[index] + run->buffers->count[index];
-
-    memset(hidden, 0, 2 * units * sizeof(*hidden));
-    if (layer->last)
-        out.pitch = 0;
-    toc_nn_recur(run->net->weights.kernels, &recurrent, input_of(run, index, 0), 1, rows, hidden, cell, cell + units,
-                 out);
-}
-
-static void window_flatten(const struct toc_run *run, uint32_t index)
-{
-    const struct toc_layer *layer = layer_of(run, index);
-    struct toc_rows in = input_of(run, index, 0), out = toc_run_rows(run, index);
-    size_t rows = run->buffers->rows[layer->inputs[0]];
-
-    for (size_t t = 0; t < rows; t++)
-        for (size_t c = 0; c < layer->in_channels; c++)
-            out.at[c * rows + t] = in.at[(ptrdiff_t)t * in.pitch + (ptrdiff_t)c];
-}
-
-static void window_crop(const struct toc_run *run, uint32_t index, uint32_t first, uint32_t n)
-{
-    const struct toc_layer *layer = layer_of(run, index);
-    struct toc_rows in = toc_rows_from(input_of(run, index, 0), (int64_t)first + layer->pad_left);
-    struct toc_rows out = toc_rows_from(toc_run_rows(run, index), first);
-
-    if (in.at != out.at)
-        toc_nn_copy(in, n, layer->channels, out);
-}
-
 void toc_run_window_layer(const struct toc_run *run, uint32_t index)
 {
     const struct toc_layer *layer = layer_of(run, index);
     struct toc_nn_conv conv = conv_of(run, index);
     uint32_t first = run->buffers->first[index], n = run->buffers->count[index];
 
-    if (is_window(layer))
+    if (toc_layer_is_windowed(layer))
         window_reading(run, index, first, n);
-    else if (toc_graph_is_recurrent(layer))
-        window_recurrent(run, index);
     else if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         toc_nn_transposed(run->net->weights.kernels, &conv, input_of(run, index, 0), first, n, run->buffers->work,
                           toc_rows_from(toc_run_rows(run, index), first));
-    else if (layer->op == TOC_OP_CROP)
-        window_crop(run, index, first, n);
-    else if (layer->op == TOC_OP_FLATTEN)
-        window_flatten(run, index);
+    else if (toc_run_is_sequence(layer))
+        toc_run_sequence_layer(run, index);
     else
-        run_rowwise(run, index, first, n);
+        run_rowwise(run, index, first * layer->width, n * layer->width);
 }
 
 /* ---- blocks of streams ---- */
@@ -316,8 +271,8 @@ static void block_reading(const struct toc_run *run, uint32_t index)
 static void block_recurrent(const struct toc_run *run, uint32_t index)
 {
     const struct toc_layer *layer = layer_of(run, index);
-    struct toc_nn_recurrent recurrent = toc_weights_recurrent(layer, run->net->weights.parts[index]);
-    size_t units = toc_weights_aligned(layer->channels), bytes = units * sizeof(float);
+    struct toc_nn_recurrent recurrent = toc_weights_recurrent(layer, false, run->net->weights.parts[index]);
+    size_t units = toc_weights_aligned(layer->units), bytes = units * sizeof(float);
     float *hidden = run->buffers->work, *cell = hidden + run->n_streams * units, *work = cell + run->n_streams * units;
 
     for (uint32_t s = 0; s < run->n_streams; s++) {
@@ -336,12 +291,12 @@ void toc_run_block_layer(const struct toc_run *run, uint32_t index)
 {
     const struct toc_layer *layer = layer_of(run, index);
 
-    if (is_window(layer))
+    if (toc_layer_is_windowed(layer))
         block_reading(run, index);
-    else if (toc_graph_is_recurrent(layer))
+    else if (toc_layer_is_recurrent(layer))
         block_recurrent(run, index);
     else
-        run_rowwise(run, index, 0, run->n_streams * run->buffers->rows[index]);
+        run_rowwise(run, index, 0, run->n_streams * run->buffers->rows[index] * layer->width);
 }
 
 /* ---- work space ---- */
@@ -366,7 +321,9 @@ uint64_t toc_run_work(const struct toc_net *net, uint32_t index, const uint32_t 
 
     if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         return toc_nn_transposed_work(&conv);
-    if (toc_graph_is_recurrent(layer))
-        return 2 * n_streams * toc_weights_aligned(layer->channels) + toc_nn_recur_work(layer->channels, n_streams);
-    return is_window(layer) ? reading_work(net, layer, rows, n_streams) : 0;
+    if (net->graph->causal && toc_layer_is_recurrent(layer))
+        return 2 * n_streams * toc_weights_aligned(layer->units) + toc_nn_recur_work(layer->units, n_streams);
+    if (toc_run_is_sequence(layer))
+        return toc_run_sequence_work(layer, net->weights.parts[index], rows[layer->inputs[0]]);
+    return toc_layer_is_windowed(layer) ? reading_work(net, layer, rows, n_streams) : 0;
 }

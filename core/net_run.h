@@ -48,12 +48,18 @@ struct toc_run {
     uint32_t n_streams;                  /* window: 1 */
 };
 
-/** Row 0 of a layer. */
+/** Row 0 of a layer, or of a picture its first place: the next row is `width` places on. */
 struct toc_rows toc_run_rows(const struct toc_run *run, uint32_t layer);
 
 /** One layer, after all before it. */
 void toc_run_window_layer(const struct toc_run *run, uint32_t layer);
 void toc_run_block_layer(const struct toc_run *run, uint32_t layer);
+
+/** Layers that a window runs in core/net_sequence.c: over whole sequences, or making other rows of them; and of these
+ * alone: one of them, and its work space. */
+bool toc_run_is_sequence(const struct toc_layer *layer);
+void toc_run_sequence_layer(const struct toc_run *run, uint32_t layer);
+uint64_t toc_run_sequence_work(const struct toc_layer *layer, float *const *parts, uint32_t in_rows);
 
 /** Floats of work space a layer needs for so many rows of output, of all streams together, and of input per stream. */
 uint64_t toc_run_work(const struct toc_net *net, uint32_t layer, const uint32_t *rows, uint32_t n_streams);

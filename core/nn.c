@@ -357,6 +357,15 @@ static void leak(float *values, size_t n, float slope)
         values[i] = finite_or_zero(values[i] > 0.0f ? values[i] : slope * values[i]);
 }
 
+static void gelu(float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float x = finite_or_zero(values[i]);
+
+        values[i] = 0.5f * x * (1.0f + erff(x * (float)M_SQRT1_2));
+    }
+}
+
 static void activate(const struct toc_kernels *kernels, enum toc_nn_activation activation, float slope, float *values,
                      size_t n)
 {
@@ -373,6 +382,9 @@ static void activate(const struct toc_kernels *kernels, enum toc_nn_activation a
         break;
     case TOC_NN_SIGMOID:
         kernels->sigmoid(values, n);
+        break;
+    case TOC_NN_GELU:
+        gelu(values, n);
         break;
     }
 }

@@ -24,6 +24,8 @@ enum toc_nn_activation {
     TOC_NN_LEAKY_RELU, /* x < 0: slope * x */
     TOC_NN_TANH,
     TOC_NN_SIGMOID,
+    TOC_NN_GELU, /* x P(z < x) for z of the normal distribution: 0.5 x (1 + erf(x / sqrt(2))) (Hendrycks & Gimpel 2016)
+                  */
 };
 
 /** Rows in somebody's buffer. */

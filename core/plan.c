@@ -9,9 +9,11 @@
 
 #include "core/weights.h"
 
-/* Layers that read and write rows of any pitch. */
+/* Layers that read and write rows of any pitch, and write no row but those wanted. */
 static bool is_pitched(const struct toc_layer *layer)
 {
+    if (layer->width != 1 || layer->in_width != 1)
+        return false;
     switch (layer->op) {
     case TOC_OP_CONV1D:
     case TOC_OP_CONVTRANSPOSE1D:
@@ -27,6 +29,12 @@ static bool is_pitched(const struct toc_layer *layer)
     case TOC_OP_TANH:
     case TOC_OP_BATCHNORM:
     case TOC_OP_SOFTMAX:
+    case TOC_OP_GELU:
+    case TOC_OP_LAYERNORM:
+    case TOC_OP_ATTENTION:
+    case TOC_OP_ADDITIVE_ATTENTION:
+    case TOC_OP_PAD:
+    case TOC_OP_UPSAMPLE:
         return true;
     default:
         return false;
@@ -78,7 +86,7 @@ static void place_joined(const struct toc_graph *graph, uint32_t index, struct t
     struct toc_place place = plan->places[index];
 
     for (uint32_t k = 0; k < layer->n_inputs; k++) {
-        if (may_move(graph, layer->inputs[k]))
+        if (may_move(graph, layer->inputs[k]) && (!place.cut || readers(graph, layer->inputs[k]) == 1))
             plan->places[layer->inputs[k]] = place;
         place.column += graph->layers[layer->inputs[k]].channels;
     }
@@ -92,6 +100,7 @@ static void place_cropped(const struct toc_graph *graph, uint32_t index, struct 
         return;
     plan->places[source] = plan->places[index];
     plan->places[source].row -= graph->layers[index].pad_left;
+    plan->places[source].cut = true;
 }
 
 static void place_all(const struct toc_graph *graph, struct toc_plan *plan)
@@ -174,7 +183,7 @@ static uint64_t size_of(const struct toc_graph *graph, const struct toc_plan *pl
     uint64_t right = (uint64_t)rows[root] + plan->margin_right[root];
 
     /* one vector more: products of paired weights and cells read a little past the end */
-    return left_floats(graph, plan, root) + toc_weights_aligned(right * graph->layers[root].channels) + 16;
+    return left_floats(graph, plan, root) + toc_weights_aligned(right * toc_layer_values(&graph->layers[root])) + 16;
 }
 
 /* The lowest address that no root placed before, alive at the same time, occupies. */

@@ -18,6 +18,7 @@
 struct toc_place {
     uint32_t root, column;
     int32_t row;
+    bool cut; /* inside a buffer of fewer rows: those outside are never made, for nobody but the crop reads */
 };
 
 struct toc_plan {

@@ -108,6 +108,27 @@ static bool same_shape(const struct toc_tensor *tensor, const struct toc_tensor_
     return true;
 }
 
+static void write_shape(char *text, size_t size, uint32_t n_dims, const uint64_t *dims)
+{
+    size_t n = 0;
+
+    for (uint32_t d = 0; d < n_dims && n < size; d++)
+        n += (size_t)snprintf(text + n, size - n, "%s%llu", d > 0 ? ", " : "", (unsigned long long)dims[d]);
+}
+
+static int refuse_shape(const char *name, const struct toc_tensor *tensor, const struct toc_tensor_spec *spec,
+                        char *why, size_t size)
+{
+    uint64_t dims[TOC_TENSOR_DIMS_MAX];
+    char has[96] = "", wants[96] = "";
+
+    for (uint32_t d = 0; d < spec->n_dims; d++)
+        dims[d] = spec->dims[d];
+    write_shape(has, sizeof(has), tensor->n_dims, tensor->dims);
+    write_shape(wants, sizeof(wants), spec->n_dims, dims);
+    return refuse(why, size, "tensor '%s': shape is [%s], not [%s]", name, has, wants);
+}
+
 static int bind_one(struct toc_tensors *tensors, const struct toc_layer *layer, const struct toc_tensor_spec *spec,
                     const float **ret_values, char *why, size_t size)
 {
@@ -120,8 +141,7 @@ static int bind_one(struct toc_tensors *tensors, const struct toc_layer *layer, 
         if (strcmp(tensor->name, name) != 0)
             continue;
         if (!same_shape(tensor, spec))
-            return refuse(why, size, "tensor '%s': shape is not [%u, %u, %u] (%u dimensions)", name, spec->dims[0],
-                          spec->dims[1], spec->dims[2], spec->n_dims);
+            return refuse_shape(name, tensor, spec, why, size);
         tensor->bound = true;
         *ret_values = tensors->values + tensor->begin / sizeof(float);
         return 0;
@@ -146,7 +166,7 @@ int toc_tensors_bind(struct toc_tensors *tensors, const struct toc_graph *graph,
     int error = decode(tensors, ret_why, why_size);
 
     for (uint32_t i = 1; i < graph->n_layers; i++) {
-        uint32_t n = toc_graph_tensors(&graph->layers[i], specs);
+        uint32_t n = toc_layer_tensors(&graph->layers[i], specs);
 
         for (uint32_t t = 0; t < n && error == 0; t++)
             error = bind_one(tensors, &graph->layers[i], &specs[t], &ret_bound[i][t], ret_why, why_size);

@@ -13,7 +13,7 @@
 #include "core/graph.h"
 
 #define TOC_TENSORS_MAX ((size_t)TOC_GRAPH_LAYERS_MAX * TOC_GRAPH_TENSORS_MAX)
-#define TOC_TENSOR_DIMS_MAX 3
+#define TOC_TENSOR_DIMS_MAX 4
 
 struct toc_tensor {
     const char *name; /* borrowed until finish */
@@ -46,7 +46,7 @@ int toc_tensors_seal(struct toc_tensors *tensors, char *ret_why, size_t why_size
 /**
  * Give every layer its tensors.
  *
- * @param ret_bound  [n_layers]: in the order of toc_graph_tensors(); borrowed from tensors until finish
+ * @param ret_bound  [n_layers]: in the order of toc_layer_tensors(); borrowed from tensors until finish
  * @return 0, -EINVAL (missing, of another shape, asked for by nobody, or with a value that is not finite), -ENOMEM
  */
 int toc_tensors_bind(struct toc_tensors *tensors, const struct toc_graph *graph,

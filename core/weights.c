@@ -41,7 +41,7 @@ struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const str
                                .kernel = layer->kernel,
                                .stride = layer->stride,
                                .dilation = layer->dilation,
-                               .groups = 1,
+                               .groups = layer->groups,
                                .weight = parts[0],
                                .bias = parts[1],
                                .activation = layer->activation,
@@ -53,39 +53,121 @@ struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const str
     return conv;
 }
 
-struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, float *const *parts)
+#define PARTS_OF_DIRECTION 3
+
+struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, bool reverse, float *const *parts)
 {
+    parts += reverse ? PARTS_OF_DIRECTION : 0;
     return (struct toc_nn_recurrent){.in = layer->in_channels,
-                                     .units = layer->channels,
+                                     .units = layer->units,
                                      .gru = layer->op == TOC_OP_GRU,
                                      .weight_in = parts[0],
                                      .weight_hidden = parts[1],
                                      .bias = parts[2]};
 }
 
-/* Columns of a bias: a transposed convolution has one for each phase of each channel. */
-static uint64_t bias_columns(const struct toc_layer *layer)
+struct toc_image_window toc_weights_window(const struct toc_layer *layer)
 {
-    return (uint64_t)layer->channels * (layer->op == TOC_OP_CONVTRANSPOSE1D ? layer->stride : 1);
+    const struct toc_axis *across = &layer->across;
+
+    return (struct toc_image_window){.down = {layer->kernel, layer->stride, layer->dilation, layer->pad_left},
+                                     .across = {across->kernel, across->stride, across->dilation, across->before},
+                                     .width = layer->in_width,
+                                     .out_width = layer->width};
+}
+
+struct toc_image_conv toc_weights_image(const struct toc_layer *layer, float *const *parts)
+{
+    enum toc_nn_activation activation = layer->activation;
+
+    return (struct toc_image_conv){.window = toc_weights_window(layer),
+                                   .in = layer->in_channels,
+                                   .out = layer->channels,
+                                   .groups = layer->groups,
+                                   .weight = parts[0],
+                                   .bias = parts[1],
+                                   .slope = activation == TOC_NN_RELU         ? 0.0f
+                                            : activation == TOC_NN_LEAKY_RELU ? layer->slope
+                                                                              : 1.0f};
+}
+
+/* Parts: query, key, bias, score. */
+struct toc_attention_additive toc_weights_additive(const struct toc_layer *layer, float *const *parts)
+{
+    return (struct toc_attention_additive){.channels = layer->channels,
+                                           .units = layer->units,
+                                           .band = layer->band,
+                                           .eps = layer->eps,
+                                           .query = parts[0],
+                                           .key = parts[1],
+                                           .bias = parts[2],
+                                           .score = parts[3]};
+}
+
+/* Parts: query, key and value, out; and their biases. */
+struct toc_attention_dot toc_weights_dot(const struct toc_layer *layer, float *const *parts)
+{
+    return (struct toc_attention_dot){.channels = layer->channels,
+                                      .heads = layer->heads,
+                                      .band = layer->band,
+                                      .query = parts[0],
+                                      .key_value = parts[1],
+                                      .out = parts[2],
+                                      .query_bias = parts[3],
+                                      .key_value_bias = parts[4],
+                                      .out_bias = parts[5]};
+}
+
+/* ---- sizes ---- */
+
+/* Each group's columns fill whole vectors; a transposed convolution has a column for each phase of each channel. */
+static uint64_t bias_floats(const struct toc_layer *layer)
+{
+    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
+        return toc_kernels_width((uint64_t)layer->channels * layer->stride);
+    return layer->groups * toc_kernels_width(layer->channels / layer->groups);
+}
+
+static void linear_sizes(const struct toc_kernels *kernels, const struct toc_layer *layer, uint64_t *ret_sizes)
+{
+    float *const none[TOC_GRAPH_TENSORS_MAX] = {NULL};
+    struct toc_nn_conv conv = toc_weights_conv(kernels, layer, none);
+    struct toc_image_conv image = toc_weights_image(layer, none);
+
+    ret_sizes[0] = layer->op == TOC_OP_CONV2D            ? toc_image_packed(&image)
+                   : layer->op == TOC_OP_CONVTRANSPOSE1D ? toc_nn_transposed_packed(&conv)
+                                                         : toc_nn_conv_packed(&conv);
+    ret_sizes[1] = bias_floats(layer);
+}
+
+static void attention_sizes(const struct toc_layer *layer, uint64_t *ret_sizes)
+{
+    uint64_t channels = layer->channels, one = toc_kernels_width(channels), two = toc_kernels_width(2 * channels);
+    uint64_t units = toc_kernels_width(layer->units);
+    const uint64_t additive[] = {channels * units, channels * units, units, units};
+    const uint64_t dot[] = {channels * one, channels * two, channels * one, one, two, one};
+
+    if (layer->op == TOC_OP_ADDITIVE_ATTENTION)
+        memcpy(ret_sizes, additive, sizeof(additive));
+    else
+        memcpy(ret_sizes, dot, sizeof(dot));
 }
 
 /* Floats of each part of a layer, see struct toc_weights. */
 static void part_sizes(const struct toc_kernels *kernels, const struct toc_layer *layer, uint64_t *ret_sizes)
 {
-    struct toc_nn_conv conv = toc_weights_conv(kernels, layer, (float *[TOC_GRAPH_TENSORS_MAX]){NULL});
-
     memset(ret_sizes, 0, TOC_GRAPH_TENSORS_MAX * sizeof(*ret_sizes));
-    if (toc_graph_is_linear(layer)) {
-        ret_sizes[0] =
-            layer->op == TOC_OP_CONVTRANSPOSE1D ? toc_nn_transposed_packed(&conv) : toc_nn_conv_packed(&conv);
-        ret_sizes[1] = toc_kernels_width(bias_columns(layer));
-    } else if (toc_graph_is_recurrent(layer)) {
-        ret_sizes[0] = toc_nn_recurrent_packed(layer->in_channels, layer->channels);
-        ret_sizes[1] = toc_nn_recurrent_packed(layer->channels, layer->channels);
-        ret_sizes[2] = toc_kernels_width(4 * (uint64_t)layer->channels);
-    } else if (layer->op == TOC_OP_BATCHNORM) {
-        ret_sizes[0] = ret_sizes[1] = layer->channels;
+    if (toc_layer_is_linear(layer))
+        linear_sizes(kernels, layer, ret_sizes);
+    if (toc_layer_is_attention(layer))
+        attention_sizes(layer, ret_sizes);
+    for (int d = 0; toc_layer_is_recurrent(layer) && d < (layer->both ? 2 : 1); d++) {
+        ret_sizes[PARTS_OF_DIRECTION * d] = toc_nn_recurrent_packed(layer->in_channels, layer->units);
+        ret_sizes[PARTS_OF_DIRECTION * d + 1] = toc_nn_recurrent_packed(layer->units, layer->units);
+        ret_sizes[PARTS_OF_DIRECTION * d + 2] = toc_kernels_width(4 * (uint64_t)layer->units);
     }
+    if (layer->op == TOC_OP_BATCHNORM || layer->op == TOC_OP_LAYERNORM)
+        ret_sizes[0] = ret_sizes[1] = layer->channels;
 }
 
 static int place(struct toc_weights *weights, const struct toc_graph *graph)
@@ -114,7 +196,7 @@ static int place(struct toc_weights *weights, const struct toc_graph *graph)
 /* Only a GRU's reset gate stands between the two biases; its n has two columns, for the input and the hidden state. */
 static void bind_recurrent_bias(const struct toc_layer *layer, const float *in, const float *hidden, float *bias)
 {
-    uint32_t units = layer->channels;
+    uint32_t units = layer->units;
 
     for (uint32_t g = 0; g < (layer->op == TOC_OP_LSTM ? 4 : 2) * units; g++)
         bias[g] = in[g] + hidden[g];
@@ -128,10 +210,43 @@ static void bind_recurrent(const struct toc_layer *layer, const float *const *te
 {
     bool gru = layer->op == TOC_OP_GRU;
 
-    toc_nn_pack_recurrent(layer->in_channels, layer->channels, gru, false, tensors[0], parts[0]);
-    toc_nn_pack_recurrent(layer->channels, layer->channels, gru, true, tensors[1], parts[1]);
-    if (layer->bias)
-        bind_recurrent_bias(layer, tensors[2], tensors[3], parts[2]);
+    for (int d = 0; d < (layer->both ? 2 : 1); d++) {
+        toc_nn_pack_recurrent(layer->in_channels, layer->units, gru, false, tensors[0], parts[0]);
+        toc_nn_pack_recurrent(layer->units, layer->units, gru, true, tensors[1], parts[1]);
+        if (layer->bias)
+            bind_recurrent_bias(layer, tensors[2], tensors[3], parts[2]);
+        tensors += layer->bias ? 4 : 2;
+        parts += PARTS_OF_DIRECTION;
+    }
+}
+
+/* [terms][columns], or turned [columns][terms], to rows of whole vectors. */
+static void bind_matrix(const float *matrix, uint64_t terms, uint64_t columns, bool turned, float *part)
+{
+    for (uint64_t i = 0; i < terms; i++)
+        for (uint64_t c = 0; c < columns; c++)
+            part[i * toc_kernels_width(columns) + c] = matrix[turned ? c * terms + i : i * columns + c];
+}
+
+static void bind_attention(const struct toc_layer *layer, const float *const *tensors, float *const *parts)
+{
+    const uint64_t n = layer->channels;
+
+    if (layer->op == TOC_OP_ADDITIVE_ATTENTION) {
+        bind_matrix(tensors[1], n, layer->units, false, parts[0]);
+        bind_matrix(tensors[0], n, layer->units, false, parts[1]);
+        memcpy(parts[2], tensors[2], layer->units * sizeof(float));
+        memcpy(parts[3], tensors[3], layer->units * sizeof(float));
+        return;
+    }
+    bind_matrix(tensors[0], n, n, true, parts[0]);
+    bind_matrix(tensors[0] + n * n, n, 2 * n, true, parts[1]);
+    bind_matrix(tensors[1], n, n, true, parts[2]);
+    if (!layer->bias)
+        return;
+    memcpy(parts[3], tensors[2], n * sizeof(float));
+    memcpy(parts[4], tensors[2] + n, 2 * n * sizeof(float));
+    memcpy(parts[5], tensors[3], n * sizeof(float));
 }
 
 /* tensors: gamma, beta, mean, variance (Ioffe & Szegedy 2015, section 3.1, inference form). */
@@ -168,21 +283,35 @@ static void compose(struct toc_weights *weights, const struct toc_graph *graph, 
 }
 
 /* norm: parts of the batch norm behind it, NULL none. */
+static void bind_bias(const struct toc_layer *layer, const float *bias, float *const *norm, float *part)
+{
+    const uint32_t phases = layer->op == TOC_OP_CONVTRANSPOSE1D ? layer->stride : 1;
+    const uint32_t group = layer->channels / layer->groups;
+
+    for (uint32_t c = 0; c < layer->channels; c++) {
+        float value = bias != NULL ? bias[c] : 0.0f;
+
+        value = norm != NULL ? value * norm[0][c] + norm[1][c] : value;
+        for (uint32_t phase = 0; phase < phases; phase++)
+            part[phases > 1 ? (uint64_t)phase * layer->channels + c
+                            : c / group * toc_kernels_width(group) + c % group] = value;
+    }
+}
+
 static void bind_linear(const struct toc_kernels *kernels, const struct toc_layer *layer, const float *const *tensors,
                         float *const *norm, float *const *parts)
 {
-    struct toc_nn_conv conv = toc_weights_conv(kernels, layer, parts);
+    const struct toc_nn_conv conv = toc_weights_conv(kernels, layer, parts);
+    const struct toc_image_conv image = toc_weights_image(layer, parts);
     const float *scale = norm != NULL ? norm[0] : NULL;
 
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
+    if (layer->op == TOC_OP_CONV2D)
+        toc_image_pack(&image, tensors[0], scale, parts[0]);
+    else if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         toc_nn_pack_transposed(&conv, tensors[0], scale, parts[0]);
     else
         toc_nn_pack_conv(&conv, tensors[0], scale, parts[0]);
-    for (uint64_t c = 0; c < bias_columns(layer); c++) {
-        float bias = layer->bias ? tensors[1][c % layer->channels] : 0.0f;
-
-        parts[1][c] = norm != NULL ? bias * norm[0][c % layer->channels] + norm[1][c % layer->channels] : bias;
-    }
+    bind_bias(layer, layer->bias ? tensors[1] : NULL, norm, parts[1]);
 }
 
 static bool is_finite(const struct toc_weights *weights, const struct toc_graph *graph, uint32_t layer)
@@ -203,7 +332,7 @@ static int check_finite(const struct toc_weights *weights, const struct toc_grap
     if (is_finite(weights, graph, index))
         return 0;
     snprintf(why, size, "layer '%s' (%s): weights are not finite", graph->layers[index].name,
-             toc_graph_op_str(graph->layers[index].op));
+             toc_layer_op_str(graph->layers[index].op));
     return -EINVAL;
 }
 
@@ -223,10 +352,14 @@ static int bind_all(struct toc_weights *weights, const struct toc_graph *graph,
         const struct toc_layer *layer = &graph->layers[i];
         uint32_t norm = norm_of(graph, i);
 
-        if (toc_graph_is_linear(layer))
+        if (toc_layer_is_linear(layer))
             bind_linear(weights->kernels, layer, tensors[i], norm > 0 ? weights->parts[norm] : NULL, weights->parts[i]);
-        if (toc_graph_is_recurrent(layer))
+        if (toc_layer_is_recurrent(layer))
             bind_recurrent(layer, tensors[i], weights->parts[i]);
+        if (toc_layer_is_attention(layer))
+            bind_attention(layer, tensors[i], weights->parts[i]);
+        for (int p = 0; layer->op == TOC_OP_LAYERNORM && p < 2; p++)
+            memcpy(weights->parts[i][p], tensors[i][p], layer->channels * sizeof(float));
         error = check_finite(weights, graph, i, ret_why, why_size);
     }
     return error;

@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/attention.h"
 #include "core/graph.h"
+#include "core/image.h"
 #include "core/kernels.h"
 
 /** A block (weights, state, buffers) is refused above this. */
@@ -32,7 +34,7 @@ int toc_weights_take(uint64_t floats, float **ret_values);
 /**
  * @param kernels  which will run these weights
  * @param graph    checked; not kept
- * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_graph_tensors(), of its shapes; not kept
+ * @param tensors  [n_layers][TOC_GRAPH_TENSORS_MAX], in the order of toc_layer_tensors(), of its shapes; not kept
  * @param ret_why  on -EINVAL: layer and reason
  * @return 0, -EINVAL (a batch norm divides by zero, a value overflows), -E2BIG, -ENOMEM; on failure nothing is kept
  */
@@ -40,9 +42,16 @@ int toc_weights_init(struct toc_weights *weights, const struct toc_kernels *kern
                      const float *const (*tensors)[TOC_GRAPH_TENSORS_MAX], char *ret_why, size_t why_size);
 void toc_weights_finish(struct toc_weights *weights);
 
-/** A convolution, transposed convolution or dense layer, and a recurrent one, with their parts (borrowed). */
+/* Layers with their parts (borrowed). */
+
+/** A convolution over rows, transposed convolution or dense layer. */
 struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const struct toc_layer *layer,
                                     float *const *parts);
-struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, float *const *parts);
+struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, bool reverse, float *const *parts);
+/** The window of a 2-D layer; a 2-D convolution. */
+struct toc_image_window toc_weights_window(const struct toc_layer *layer);
+struct toc_image_conv toc_weights_image(const struct toc_layer *layer, float *const *parts);
+struct toc_attention_additive toc_weights_additive(const struct toc_layer *layer, float *const *parts);
+struct toc_attention_dot toc_weights_dot(const struct toc_layer *layer, float *const *parts);
 
 #endif

@@ -24,36 +24,55 @@ names, and whatever the C code does with them (repacking, folding of batch norms
 
 THE GRAPH
   input      {"channels": C} for streams; {"channels": C, "length": T} for whole windows of T rows. The input is the
-             layer named "input". Rows are time, channels are last: [T][C].
+             layer named "input". Rows are time, channels are last: [T][C]. Pictures: see 2-D below.
   layers     in the order of running. Each has "op", "name" (letters, digits, . _ -) and may have "inputs" (names of
              earlier layers; without it: the layer before). No layer may name a later one.
   output     name of the layer whose rows are the result (without it: the last). constants: {"name": number}.
 
-  op               parameters (default)                                   tensors "<name>.<...>", PyTorch's shapes
-  conv1d           channels, kernel, stride (1), dilation (1), padding,   weight [channels, in, kernel], bias [channels]
-                   bias (true), activation
-  convtranspose1d  channels, kernel, stride (1), bias (true), activation  weight [in, channels, kernel], bias
-                   (whole windows only; all rows: (T - 1) * stride + kernel; follow with crop)
-  maxpool avgpool  kernel, stride (kernel), padding ("valid"; an average counts the padding as zeros)
-  dense            channels, bias (true), activation; row by row          weight [channels, in], bias
-  lstm gru         channels (hidden units), last (false; true: the last   weight_ih_l0, weight_hh_l0, bias_ih_l0,
-                   row only, whole windows only), bias (true)             bias_hh_l0; one layer, one direction
-  batchnorm        eps (1e-5), activation                                 weight, bias, running_mean, running_var
-  add              inputs: two or more of one shape; activation
-  concat           inputs: two or more of one length; joins channels in that order
-  crop             left (0), right (0): rows cut off (whole windows only)
-  flatten          [T][C] -> [1][C * T] in PyTorch's order, channel by channel (whole windows only)
-  softmax          over the channels of each row
-  sigmoid tanh relu leaky_relu     slope (0.01) for leaky_relu
+  op                  parameters (default)                                tensors "<name>.<...>", PyTorch's shapes
+  conv1d              channels, kernel, stride (1), dilation (1),         weight [channels, in / groups, kernel],
+                      groups (1), padding, bias (true), activation        bias [channels]
+  conv2d              the same; kernel, stride, dilation: a number or     weight [channels, in / groups, kernel rows,
+                      [rows, columns]                                     kernel columns], bias
+  convtranspose1d     channels, kernel, stride (1), bias (true),          weight [in, channels, kernel], bias
+                      activation; all rows: (T - 1) * stride + kernel, follow with crop
+  maxpool avgpool     kernel, stride (kernel), padding ("valid"; an average counts the padding as zeros, a maximum
+                      leaves it out)
+  maxpool2d avgpool2d the same; kernel, stride: a number or [rows, columns]
+  dense               channels, bias (true), activation; row by row       weight [channels, in], bias
+  lstm gru            channels (hidden units), direction ("forward";      weight_ih_l0, weight_hh_l0, bias_ih_l0,
+                      "both": forward and backward side by side, twice    bias_hh_l0; both: also the four with _reverse
+                      the channels), last (false; true: the last row only), bias (true); one layer
+  attention           heads (1), width (all), bias (true): PyTorch's      in_proj_weight [3 * C, C], in_proj_bias,
+                      MultiheadAttention of the rows among themselves     out_proj.weight [C, C], out_proj.bias
+  additive_attention  units, width (all), eps (1e-5): SeqSelfAttention    Wx [C, units], Wt [C, units], bh [units],
+                      as EQTransformer and its SeisBench port have it     Wa [units, 1], ba [1]
+  batchnorm           eps (1e-5), activation                              weight, bias, running_mean, running_var
+  layernorm           eps (1e-5), activation; of each place over its      weight [C], bias [C]
+                      channels
+  add                 inputs: two or more of one shape; activation
+  concat              inputs: two or more of one length and width; joins channels in that order
+  crop                left (0), right (0): rows cut off
+  pad                 left (0), right (0): rows of zeros put on
+  upsample            factor: each row so many times (nearest)
+  flatten             [T][W][C] -> [1][C * T * W] in PyTorch's order: channel by channel, row by row
+  softmax             over the channels of each place
+  sigmoid tanh relu leaky_relu gelu     slope (0.01) for leaky_relu; gelu in its exact form, with erf
 
-  activation       "none" (default), "relu", "leaky_relu" (with "slope"), "tanh", "sigmoid"
-  padding          "valid" (default): none. "same": stride 1 only, (kernel - 1) * dilation zeros, half of them (rounded
-                   down) on the left, as PyTorch. [left, right]: zeros, explicit. "causal": output row j sees input rows
-                   up to and including (j + 1) * stride - 1, the end of its own block of rows. In PyTorch:
-                   F.pad(x, ((kernel - 1) * dilation - (stride - 1), 0)), so with stride 1 the usual
-                   (kernel - 1) * dilation, with kernel 10 and stride 5 it is 5, not 9. A negative number crops, as
-                   F.pad does. Causal pools pad the same way (a maximum with minus infinity).
-  A stream needs every conv1d causal (or kernel 1), every pool causal or with kernel = stride, and no op marked above.
+  2-D        An input of {"channels": C, "length": H, "width": W} is [H][W][C]: H rows of W columns. conv2d and the 2-D
+             pools read rows and columns; batchnorm, layernorm, add, concat, softmax and the activations take any
+             width; flatten ends it; all others want rows of one column.
+  width      of attention: row i sees the rows j with i - width + width // 2 < j <= i + width // 2 alone.
+  activation "none" (default), "relu", "leaky_relu" (with "slope"), "tanh", "sigmoid", "gelu"
+  padding    "valid" (default): none. "same": stride 1 only, (kernel - 1) * dilation zeros, half of them (rounded down)
+             on the left, as PyTorch. [left, right], in 2-D [top, bottom, left, right]: zeros, explicit. "causal", not
+             in 2-D: output row j sees input rows up to and including (j + 1) * stride - 1, the end of its own block
+             of rows. In PyTorch: F.pad(x, ((kernel - 1) * dilation - (stride - 1), 0)), so with stride 1 the usual
+             (kernel - 1) * dilation, with kernel 10 and stride 5 it is 5, not 9. A negative number crops, as F.pad
+             does. Causal pools pad the same way (a maximum with minus infinity).
+  A stream needs every conv1d causal (or kernel 1), every pool causal or with kernel = stride, no direction "both", no
+  last, and nothing of: conv2d and 2-D pools, convtranspose1d, attention of either kind, crop, pad, upsample, flatten.
+  Those are for whole windows: an input with a length.
 
 THE FILE  u64 header length (little endian), JSON header padded by spaces to 8 bytes, tensors: F32 little endian, in the
 order of the header, without holes. __metadata__: tocsin.format "1", tocsin.name, tocsin.version, tocsin.graph (JSON
@@ -69,12 +88,17 @@ MAX_BYTES = 64 << 20
 
 _TENSORS = {
     "conv1d": ("weight", "bias"),
+    "conv2d": ("weight", "bias"),
     "convtranspose1d": ("weight", "bias"),
     "dense": ("weight", "bias"),
     "lstm": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
     "gru": ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"),
+    "attention": ("in_proj_weight", "out_proj.weight", "in_proj_bias", "out_proj.bias"),
+    "additive_attention": ("Wx", "Wt", "bh", "Wa", "ba"),
     "batchnorm": ("weight", "bias", "running_mean", "running_var"),
+    "layernorm": ("weight", "bias"),
 }
+_ALWAYS_BIASED = ("batchnorm", "layernorm")
 
 
 def _crc_table():
@@ -102,10 +126,11 @@ def tensor_names(graph):
     """The tensors a graph asks for, in its order."""
     names = []
     for layer in graph["layers"]:
-        for suffix in _TENSORS.get(layer["op"], ()):
-            if suffix.startswith("bias") and layer["op"] != "batchnorm" and not layer.get("bias", True):
-                continue
-            names.append(layer["name"] + "." + suffix)
+        biased = layer.get("bias", True) or layer["op"] in _ALWAYS_BIASED
+        suffixes = [s for s in _TENSORS.get(layer["op"], ()) if biased or "bias" not in s]
+        if layer.get("direction") == "both":
+            suffixes += [s + "_reverse" for s in suffixes]
+        names += [layer["name"] + "." + suffix for suffix in suffixes]
     return names
 
 

@@ -48,16 +48,15 @@ static inline size_t model_file_values(const uint32_t *dims, uint32_t n_dims)
     return n;
 }
 
-/* A tensor of random values of -scale..scale around `mean`; dims that are 0 end the shape. */
-static inline void model_file_tensor(struct model_file *file, const char *name, uint32_t d0, uint32_t d1, uint32_t d2,
+/* A tensor of random values of -scale..scale around `mean`. */
+static inline void model_file_shaped(struct model_file *file, const char *name, const uint32_t *dims, uint32_t n_dims,
                                      float mean, float scale)
 {
-    const uint32_t dims[3] = {d0, d1, d2};
-    uint32_t n_dims = d1 == 0 ? 1 : d2 == 0 ? 2 : 3;
     size_t n = model_file_values(dims, n_dims), at = strlen(file->entries);
-    char shape[64];
+    char shape[64] = "";
 
-    snprintf(shape, sizeof(shape), n_dims == 1 ? "%u" : n_dims == 2 ? "%u,%u" : "%u,%u,%u", d0, d1, d2);
+    for (uint32_t d = 0; d < n_dims; d++)
+        snprintf(shape + strlen(shape), sizeof(shape) - strlen(shape), d > 0 ? ",%u" : "%u", dims[d]);
     snprintf(file->entries + at, sizeof(file->entries) - at,
              ",\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", name, shape, file->payload_len,
              file->payload_len + 4 * n);
@@ -67,6 +66,15 @@ static inline void model_file_tensor(struct model_file *file, const char *name, 
 
         memcpy(file->payload + file->payload_len, &value, 4); /* tests run on little-endian machines */
     }
+}
+
+/* The same of up to three dimensions; dims that are 0 end the shape. */
+static inline void model_file_tensor(struct model_file *file, const char *name, uint32_t d0, uint32_t d1, uint32_t d2,
+                                     float mean, float scale)
+{
+    const uint32_t dims[3] = {d0, d1, d2};
+
+    model_file_shaped(file, name, dims, d1 == 0 ? 1 : d2 == 0 ? 2 : 3, mean, scale);
 }
 
 /* A convolution's (or, with kernel 0, a dense layer's) weight and bias, scaled so that variance is about kept. */
@@ -177,16 +185,16 @@ static inline void model_file_picker(struct model_file *file, uint32_t seed)
 static inline uint8_t *model_file_read(const char *path, size_t *ret_len)
 {
     FILE *stream = fopen(path, "rb");
-    uint8_t *bytes = malloc(1u << 20);
+    uint8_t *bytes = NULL;
+    long len = -1;
 
-    if (stream == NULL || bytes == NULL) {
-        free(bytes);
-        if (stream != NULL)
-            fclose(stream);
-        return NULL;
-    }
-    *ret_len = fread(bytes, 1, 1u << 20, stream);
-    fclose(stream);
+    if (stream != NULL && fseek(stream, 0, SEEK_END) == 0)
+        len = ftell(stream);
+    if (len >= 0 && fseek(stream, 0, SEEK_SET) == 0)
+        bytes = malloc((size_t)len + 1);
+    *ret_len = bytes != NULL ? fread(bytes, 1, (size_t)len, stream) : 0;
+    if (stream != NULL)
+        fclose(stream);
     return bytes;
 }
 

@@ -52,6 +52,8 @@ static double activate(enum toc_nn_activation activation, double slope, double x
         return tanh(x);
     case TOC_NN_SIGMOID:
         return sigmoid(x);
+    case TOC_NN_GELU:
+        return 0.5 * x * (1 + erf(x / sqrt(2)));
     case TOC_NN_NONE:
         break;
     }
@@ -448,7 +450,7 @@ static void activations_are_their_formulas(void **state)
     enum { N = sizeof(x) / sizeof(*x) };
 
     (void)state;
-    for (int a = TOC_NN_NONE; a <= TOC_NN_SIGMOID; a++) {
+    for (int a = TOC_NN_NONE; a <= TOC_NN_GELU; a++) {
         float got[N];
         double want[N];
 
@@ -463,7 +465,7 @@ static void activations_are_their_formulas(void **state)
 static void activations_clean_what_is_not_finite(void **state)
 {
     (void)state;
-    for (int a = TOC_NN_NONE; a <= TOC_NN_SIGMOID; a++) {
+    for (int a = TOC_NN_NONE; a <= TOC_NN_GELU; a++) {
         float x[] = {NAN, INFINITY, -INFINITY, 3e38f}, zero[] = {0};
 
         toc_nn_activate(kernels, (enum toc_nn_activation)a, 4.0f, (struct toc_rows){x, 4}, 1, 4);

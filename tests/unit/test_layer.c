@@ -1,5 +1,5 @@
 /*
- * core/graph: which rows of its input a layer's rows are made of, against the
+ * core/layer: which rows of its input a layer's rows are made of, against the
  * definition of each operation row by row.
  */
 #include <setjmp.h>
@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <stdbool.h>
 
-#include "core/graph.h"
+#include "core/layer.h"
 
 enum { ROWS = 64 };
 
@@ -28,7 +28,8 @@ struct range {
 
 static bool is_windowed(enum toc_op op)
 {
-    return op == TOC_OP_CONV1D || op == TOC_OP_MAXPOOL || op == TOC_OP_AVGPOOL;
+    return op == TOC_OP_CONV1D || op == TOC_OP_MAXPOOL || op == TOC_OP_AVGPOOL || op == TOC_OP_CONV2D ||
+           op == TOC_OP_MAXPOOL2D || op == TOC_OP_AVGPOOL2D;
 }
 
 static bool reads(const struct toc_layer *layer, uint32_t out, int64_t row, uint32_t in_rows)
@@ -45,9 +46,14 @@ static bool reads(const struct toc_layer *layer, uint32_t out, int64_t row, uint
         return row * layer->stride <= out && out < row * layer->stride + layer->kernel;
     if (layer->op == TOC_OP_CROP)
         return row == (int64_t)out + layer->pad_left;
-    if (layer->last || layer->op == TOC_OP_FLATTEN)
+    if (layer->op == TOC_OP_PAD)
+        return row + layer->pad_left == out;
+    if (layer->op == TOC_OP_UPSAMPLE)
+        return row == out / layer->stride;
+    if (layer->last || layer->both || layer->op == TOC_OP_FLATTEN || layer->op == TOC_OP_ATTENTION ||
+        layer->op == TOC_OP_ADDITIVE_ATTENTION)
         return true;
-    return toc_graph_is_recurrent(layer) ? row <= out : row == out;
+    return toc_layer_is_recurrent(layer) ? row <= out : row == out;
 }
 
 /* The rows read, padding included, then cut to those that exist. */
@@ -68,7 +74,7 @@ static struct range rows_read(const struct toc_layer *layer, uint32_t first, uin
 
 static void check_needs(const struct toc_layer *layer, uint32_t in_rows)
 {
-    uint32_t rows = (uint32_t)toc_graph_rows(layer, in_rows), first, count, got, n;
+    uint32_t rows = (uint32_t)toc_layer_rows(layer, in_rows), first, count, got, n;
     struct range range;
 
     if (rows == 0)
@@ -76,32 +82,33 @@ static void check_needs(const struct toc_layer *layer, uint32_t in_rows)
     first = draw(rows);
     count = 1 + draw(rows - first);
     range = rows_read(layer, first, count, in_rows);
-    toc_graph_needs(layer, first, count, in_rows, &got, &n);
+    toc_layer_needs(layer, first, count, in_rows, &got, &n);
     if (range.first >= range.end ? n != 0 : got != range.first || got + n != range.end)
         fail_msg("%s kernel %u stride %u dilation %u pads %d %d of %u rows: rows %u+%u need %lld..%lld, told %u+%u",
-                 toc_graph_op_str(layer->op), layer->kernel, layer->stride, layer->dilation, layer->pad_left,
+                 toc_layer_op_str(layer->op), layer->kernel, layer->stride, layer->dilation, layer->pad_left,
                  layer->pad_right, in_rows, first, count, (long long)range.first, (long long)range.end, got, n);
 }
 
 static struct toc_layer draw_layer(enum toc_op op)
 {
-    struct toc_layer layer = toc_graph_layer_default();
+    struct toc_layer layer = toc_layer_default();
     bool shaped = is_windowed(op);
 
     layer.op = op;
-    if (shaped || op == TOC_OP_CONVTRANSPOSE1D) {
+    if (shaped || op == TOC_OP_CONVTRANSPOSE1D)
         layer.kernel = 1 + draw(6);
+    if (shaped || op == TOC_OP_CONVTRANSPOSE1D || op == TOC_OP_UPSAMPLE)
         layer.stride = 1 + draw(5);
-    }
-    layer.dilation = op == TOC_OP_CONV1D ? 1 + draw(4) : 1;
+    layer.dilation = op == TOC_OP_CONV1D || op == TOC_OP_CONV2D ? 1 + draw(4) : 1;
     if (shaped) {
         layer.pad_left = (int32_t)draw(9) - 2;
         layer.pad_right = (int32_t)draw(9) - 2;
-    } else if (op == TOC_OP_CROP) {
+    } else if (op == TOC_OP_CROP || op == TOC_OP_PAD) {
         layer.pad_left = (int32_t)draw(4);
         layer.pad_right = (int32_t)draw(4);
     }
-    layer.last = toc_graph_is_recurrent(&layer) && draw(3) == 0;
+    layer.last = toc_layer_is_recurrent(&layer) && draw(3) == 0;
+    layer.both = toc_layer_is_recurrent(&layer) && draw(3) == 0;
     return layer;
 }
 
@@ -122,7 +129,7 @@ static void no_rows_need_no_rows(void **state)
         struct toc_layer layer = draw_layer((enum toc_op)op);
         uint32_t first = 7, count = 7;
 
-        toc_graph_needs(&layer, 0, 0, 10, &first, &count);
+        toc_layer_needs(&layer, 0, 0, 10, &first, &count);
         assert_int_equal(count, 0);
     }
 }
