@@ -495,7 +495,7 @@ int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_m
     if (!s)
         return -ENOMEM;
     if (picker)
-        r = toc_model_scratch_create(picker, 16 * TOC_ROWS_MAX, &s->picker);
+        r = toc_model_scratch_create(picker, 2 * TOC_ROWS_MAX, &s->picker);
     if (r < 0) {
         toc_listen_scratch_destroy(s);
         return r;

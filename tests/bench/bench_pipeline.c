@@ -278,29 +278,23 @@ static double play(struct toc_pipeline *p, uint32_t s, toc_ns now, struct parts 
 }
 
 /* Everyone whose record is complete within this slot of the calendar. */
-static void play_slot(struct toc_pipeline *p, int64_t slot, struct parts *parts, double pushed_s)
+static void play_slot(struct toc_pipeline *p, int64_t slot, struct parts *parts)
 {
     uint32_t s = calendar[slot % SLOTS], next;
     calendar[slot % SLOTS] = NOBODY;
     for (; s != NOBODY; s = next) {
-        struct player *player = &players[s];
-        next = player->next;
-        if (pushed_s > 0 && player->pushed_s == 0) {
-            /* what the network can have said: whole hops, of rows that the interpolation has passed */
-            toc_ns seen = player->arrival - (s % 2 ? 2 : 0) * TOC_GRID_NS, hop = TOC_NS_PER_S / 10;
-            player->hop_end = seen - seen % hop;
-            player->pushed_s = pushed_s;
-        }
-        parts->station_s += play(p, s, player->arrival, parts);
+        next = players[s].next;
+        parts->station_s += play(p, s, players[s].arrival, parts);
         wait_for_next(s);
     }
 }
 
-static struct toc_pipeline *open_pipeline(void)
+static struct toc_pipeline *open_pipeline(uint32_t workers)
 {
     struct toc_settings settings = TOC_SETTINGS_DEFAULT;
     struct toc_pipeline_parts parts = {
-        .inventory = &inventory, .travel = travel, .picker = picker, .estimator = estimator, .settings = settings};
+        .inventory = &inventory, .travel = travel, .picker = picker, .estimator = estimator, .settings = settings,
+        .workers = workers};
     struct toc_pipeline *p = NULL;
     char why[160] = "";
     if (toc_pipeline_create(&parts, &p, why, sizeof why) < 0)
@@ -335,7 +329,7 @@ static void flat_out_until(struct toc_pipeline *p, int64_t *slot, double until_s
 {
     for (; *slot < (T0 + toc_ns_from_s(until_s)) / SLOT_NS; ++*slot) {
         toc_ns now = (*slot + 1) * SLOT_NS;
-        play_slot(p, *slot, parts, 0);
+        play_slot(p, *slot, parts);
         work_out(p, now, parts);
         if (*slot % 10 == 9) {
             double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
@@ -356,7 +350,7 @@ static void say(const char *what, double value, const char *unit)
 static void flat_out(double seconds)
 {
     double since = clock_s(CLOCK_THREAD_CPUTIME_ID), before = rss_kb();
-    struct toc_pipeline *p = open_pipeline();
+    struct toc_pipeline *p = open_pipeline(0);
     struct parts warm = {0}, t = {0};
     int64_t slot = T0 / SLOT_NS;
     say("create", lap(&since), "s");
@@ -381,39 +375,77 @@ static void flat_out(double seconds)
 
 /* ---- in real time ----------------------------------------------------------------------------------------- */
 
-/* One worker at the seam. */
+#define WORKERS 2
+
+/* A pool at the seam: each worker has one place where a batch is put for it and taken back from. */
 struct worker {
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    struct toc_batch *batch; /* to run; NULL none */
-    bool ran, stop;
+    struct pool *pool;
+    pthread_t thread;
+    struct toc_batch *batch; /* NULL none */
+    bool ran;                /* ... and it waits to be given back */
     double cpu_s;
+};
+
+struct pool {
+    pthread_mutex_t lock;
+    pthread_cond_t put, ready;
+    struct worker workers[WORKERS];
+    bool stop;
 };
 
 static void *work(void *data)
 {
     struct worker *w = data;
-    pthread_mutex_lock(&w->lock);
-    while (!w->stop) {
-        struct toc_batch *batch = w->ran ? NULL : w->batch;
-        if (!batch) {
-            pthread_cond_wait(&w->wake, &w->lock);
+    struct pool *pool = w->pool;
+    pthread_mutex_lock(&pool->lock);
+    while (!pool->stop) {
+        if (!w->batch || w->ran) {
+            pthread_cond_wait(&pool->put, &pool->lock);
             continue;
         }
-        pthread_mutex_unlock(&w->lock);
-        toc_batch_run(batch);
-        pthread_mutex_lock(&w->lock);
+        pthread_mutex_unlock(&pool->lock);
+        toc_batch_run(w->batch);
+        pthread_mutex_lock(&pool->lock);
         w->ran = true;
-        pthread_cond_signal(&w->wake);
+        pthread_cond_signal(&pool->ready);
     }
     w->cpu_s = clock_s(CLOCK_THREAD_CPUTIME_ID);
-    pthread_mutex_unlock(&w->lock);
+    pthread_mutex_unlock(&pool->lock);
     return NULL;
 }
 
+static void open_pool(struct pool *pool)
+{
+    *pool = (struct pool){.lock = PTHREAD_MUTEX_INITIALIZER, .put = PTHREAD_COND_INITIALIZER,
+                          .ready = PTHREAD_COND_INITIALIZER};
+    for (int i = 0; i < WORKERS; i++) {
+        pool->workers[i].pool = pool;
+        if (pthread_create(&pool->workers[i].thread, NULL, work, &pool->workers[i]) != 0)
+            die("no thread");
+    }
+}
+
+/* @return CPU seconds of all workers */
+static double close_pool(struct pool *pool)
+{
+    double cpu = 0;
+    pthread_mutex_lock(&pool->lock);
+    pool->stop = true;
+    pthread_cond_broadcast(&pool->put);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_join(pool->workers[i].thread, NULL);
+        cpu += pool->workers[i].cpu_s;
+    }
+    return cpu;
+}
+
+/* Stations whose last record has not come out whole, and how long it took those whose did. */
 struct delays {
-    float *s; /* owned */
+    float *s;          /* owned */
     size_t n, room;
+    uint32_t *waiting; /* owned, n_stations */
+    uint32_t n_waiting;
 };
 
 static int by_value(const void *a, const void *b)
@@ -422,116 +454,141 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void note_delays(const struct toc_pipeline *p, struct delays *delays, double now_s)
+static void note_delays(const struct toc_pipeline *p, struct delays *delays)
 {
-    for (uint32_t s = 0; s < n_stations; s++) {
+    double now = clock_s(CLOCK_REALTIME);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < delays->n_waiting; i++) {
+        uint32_t s = delays->waiting[i];
         struct player *player = &players[s];
-        if (player->pushed_s == 0 || toc_pipeline_picked_until(p, s) < player->hop_end)
+        if (toc_pipeline_picked_until(p, s) < player->hop_end) {
+            delays->waiting[left++] = s;
             continue;
+        }
         if (delays->n < delays->room)
-            delays->s[delays->n++] = (float)(now_s - player->pushed_s);
+            delays->s[delays->n++] = (float)(now - player->pushed_s);
         player->pushed_s = 0;
     }
+    delays->n_waiting = left;
 }
 
-/* Give what ran, take what is due. @return false: nothing moved */
-static bool exchange(struct toc_pipeline *p, struct worker *w, toc_ns now)
+/* Everyone whose record is complete within this slot has waited since its own arrival. */
+static void play_live(struct toc_pipeline *p, int64_t slot, double zero_s, struct parts *parts, struct delays *delays)
 {
-    pthread_mutex_lock(&w->lock);
-    bool ran = w->ran, idle = !w->batch;
-    pthread_mutex_unlock(&w->lock);
-    if (ran)
-        toc_pipeline_give_batch(p, w->batch, now);
-    if (!ran && !idle)
-        return false;
-    struct toc_batch *batch = toc_pipeline_take_batch(p, now);
-    pthread_mutex_lock(&w->lock);
-    w->batch = batch;
-    w->ran = false;
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-    return batch != NULL;
+    for (uint32_t s = calendar[slot % SLOTS]; s != NOBODY; s = players[s].next) {
+        struct player *player = &players[s];
+        /* what the network can have said: whole hops, of rows that the interpolation has passed */
+        toc_ns seen = player->arrival - (s % 2 ? 2 : 0) * TOC_GRID_NS, hop = TOC_NS_PER_S / 10;
+        if (player->pushed_s > 0)
+            continue; /* the record before still waits: it is the older one that counts */
+        player->hop_end = seen - seen % hop;
+        player->pushed_s = zero_s + toc_s_from_ns((slot + 1) * SLOT_NS - T0);
+        delays->waiting[delays->n_waiting++] = s;
+    }
+    play_slot(p, slot, parts);
 }
 
-/* Until the worker has something to give back, or `until` (CLOCK_REALTIME) has come. */
-static void await(struct worker *w, double until)
+/* Give what ran, put what is due. @return false: nothing moved */
+static bool exchange(struct toc_pipeline *p, struct pool *pool, toc_ns now)
+{
+    bool moved = false;
+    for (int i = 0; i < WORKERS; i++) {
+        struct worker *w = &pool->workers[i];
+        pthread_mutex_lock(&pool->lock);
+        bool ran = w->ran, idle = !w->batch;
+        pthread_mutex_unlock(&pool->lock);
+        if (!ran && !idle)
+            continue;
+        if (ran)
+            toc_pipeline_give_batch(p, w->batch, now);
+        struct toc_batch *batch = toc_pipeline_take_batch(p, now);
+        pthread_mutex_lock(&pool->lock);
+        w->batch = batch;
+        w->ran = false;
+        if (batch)
+            pthread_cond_broadcast(&pool->put);
+        pthread_mutex_unlock(&pool->lock);
+        moved |= ran || batch;
+    }
+    return moved;
+}
+
+/* Until a worker has something to give back, or `until` (CLOCK_REALTIME) has come. */
+static void await(struct pool *pool, double until)
 {
     struct timespec t = {.tv_sec = (time_t)until, .tv_nsec = (long)((until - floor(until)) * 1e9)};
-    pthread_mutex_lock(&w->lock);
-    if (!w->ran)
-        pthread_cond_timedwait(&w->wake, &w->lock, &t);
-    pthread_mutex_unlock(&w->lock);
+    bool ran = false;
+    pthread_mutex_lock(&pool->lock);
+    for (int i = 0; i < WORKERS; i++)
+        ran |= pool->workers[i].ran;
+    if (!ran)
+        pthread_cond_timedwait(&pool->ready, &pool->lock, &t);
+    pthread_mutex_unlock(&pool->lock);
 }
 
-static double behind_s(int64_t slot, double zero_s)
-{
-    return clock_s(CLOCK_REALTIME) - zero_s - (double)((slot + 1) * SLOT_NS - T0) / TOC_NS_PER_S;
-}
-
-static double run_live(struct toc_pipeline *p, struct worker *w, double seconds, struct delays *delays)
+/* @return how late the pusher was at most, in s */
+static double run_live(struct toc_pipeline *p, struct pool *pool, double seconds, struct delays *delays)
 {
     struct parts parts = {0};
-    double zero = clock_s(CLOCK_REALTIME), late = 0, noted = 0;
+    double zero = clock_s(CLOCK_REALTIME), late = 0;
     int64_t slot = T0 / SLOT_NS, end = (T0 + toc_ns_from_s(seconds)) / SLOT_NS;
-    while (slot < end) {
-        double behind = behind_s(slot, zero);
+    while (slot < end && late < 5) { /* later than that is hopeless: what was reached is printed */
+        double due = zero + toc_s_from_ns((slot + 1) * SLOT_NS - T0), behind = clock_s(CLOCK_REALTIME) - due;
         if (behind >= 0) {
             late = behind > late ? behind : late;
-            play_slot(p, slot, &parts, clock_s(CLOCK_REALTIME) - behind);
-            if (slot++ % 10 == 9) {
+            play_live(p, slot++, zero, &parts, delays);
+            if (slot % 10 == 0) {
                 toc_pipeline_tick(p, slot * SLOT_NS);
                 drain(p);
             }
         }
-        if (!exchange(p, w, slot * SLOT_NS) && behind < 0)
-            await(w, zero + (double)((slot + 1) * SLOT_NS - T0) / TOC_NS_PER_S);
-        double now = clock_s(CLOCK_REALTIME);
-        if (now - noted > 0.005) {
-            note_delays(p, delays, now);
-            noted = now;
-        }
-        if (behind > 5)
-            break; /* hopeless: what is asked is printed as it stands */
+        if (exchange(p, pool, slot * SLOT_NS))
+            note_delays(p, delays);
+        else if (behind < 0)
+            await(pool, due);
     }
     return late;
 }
 
-static void real_time(double seconds)
+static void say_live(struct delays *d, double late, double main_cpu, double worker_cpu, double took)
 {
-    struct worker w = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
-    struct delays d = {.room = (size_t)n_stations * (size_t)(seconds * 2 + 2)};
-    struct toc_pipeline *p = open_pipeline();
-    pthread_t thread;
-    seat_players();
-    d.s = calloc(d.room, sizeof *d.s);
-    if (pthread_create(&thread, NULL, work, &w) != 0)
-        die("no thread");
-    double cpu = clock_s(CLOCK_THREAD_CPUTIME_ID), began = clock_s(CLOCK_MONOTONIC);
-    double late = run_live(p, &w, seconds, &d);
-    cpu = clock_s(CLOCK_THREAD_CPUTIME_ID) - cpu;
-    began = clock_s(CLOCK_MONOTONIC) - began;
-    pthread_mutex_lock(&w.lock);
-    w.stop = true;
-    pthread_cond_signal(&w.wake);
-    pthread_mutex_unlock(&w.lock);
-    pthread_join(thread, NULL);
-    size_t waiting = 0;
+    uint32_t waiting = 0;
     for (uint32_t s = 0; s < n_stations; s++)
         waiting += players[s].pushed_s > 0 && clock_s(CLOCK_REALTIME) - players[s].pushed_s > 1;
-    qsort(d.s, d.n, sizeof *d.s, by_value);
+    qsort(d->s, d->n, sizeof *d->s, by_value);
     say("live_pusher_late_max", 1e3 * late, "ms");
-    if (d.n > 0) {
-        say("live_delay_p50", 1e3 * (double)d.s[d.n / 2], "ms");
-        say("live_delay_p90", 1e3 * (double)d.s[d.n * 9 / 10], "ms");
-        say("live_delay_p99", 1e3 * (double)d.s[d.n * 99 / 100], "ms");
-        say("live_delay_max", 1e3 * (double)d.s[d.n - 1], "ms");
+    if (d->n > 0) {
+        say("live_delay_p50", 1e3 * (double)d->s[d->n / 2], "ms");
+        say("live_delay_p90", 1e3 * (double)d->s[d->n * 9 / 10], "ms");
+        say("live_delay_p99", 1e3 * (double)d->s[d->n * 99 / 100], "ms");
+        say("live_delay_max", 1e3 * (double)d->s[d->n - 1], "ms");
     }
-    say("live_blocks", (double)d.n, "");
+    say("live_blocks", (double)d->n, "");
     say("live_waiting_over_1s", (double)waiting, "stations");
-    say("live_cpu_main", 100 * cpu / began, "percent");
-    say("live_cpu_worker", 100 * w.cpu_s / began, "percent");
+    say("live_cpu_main", 100 * main_cpu / took, "percent_of_a_core");
+    say("live_cpu_workers", 100 * worker_cpu / took, "percent_of_a_core");
     say("live_rss", rss_kb() / 1024, "MB");
+}
+
+static void real_time(double seconds)
+{
+    struct delays d = {.room = (size_t)n_stations * (size_t)(seconds * 2 + 2)};
+    struct toc_pipeline *p = open_pipeline(WORKERS);
+    struct pool pool;
+    seat_players();
+    d.s = calloc(d.room, sizeof *d.s);
+    d.waiting = calloc(n_stations, sizeof *d.waiting);
+    open_pool(&pool);
+    double cpu = clock_s(CLOCK_THREAD_CPUTIME_ID), took = clock_s(CLOCK_MONOTONIC);
+    double late = run_live(p, &pool, seconds, &d);
+    cpu = clock_s(CLOCK_THREAD_CPUTIME_ID) - cpu;
+    took = clock_s(CLOCK_MONOTONIC) - took;
+    double workers = close_pool(&pool);
+    const struct toc_stats *stats = toc_pipeline_stats(p);
+    say_live(&d, late, cpu, workers, took);
+    say("live_gated", 100 * (double)stats->windows_gated / (double)(stats->windows + stats->windows_gated), "percent");
     free(d.s);
+    free(d.waiting);
     toc_pipeline_destroy(p);
 }
 
