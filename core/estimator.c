@@ -24,7 +24,6 @@
 struct toc_estimator {
     const struct toc_model *model;     /* borrowed; NULL: none */
     struct toc_model_stream *stream;   /* owned */
-    struct toc_model_scratch *scratch; /* owned */
     struct toc_pick pick;
     struct toc_pparam p;
     bool started, gain_known;
@@ -73,15 +72,10 @@ static int model_fits(const struct toc_model *model)
 
 static int attach_model(struct toc_estimator *estimator, const struct toc_model *model)
 {
-    int rc;
-
     if (!model_fits(model))
         return -EINVAL;
     estimator->model = model;
-    rc = toc_model_stream_create(model, &estimator->stream);
-    if (rc < 0)
-        return rc;
-    return toc_model_scratch_create(model, 1, &estimator->scratch);
+    return toc_model_stream_create(model, &estimator->stream);
 }
 
 int toc_estimator_create(const struct toc_model *model, struct toc_estimator **ret_estimator)
@@ -105,7 +99,6 @@ void toc_estimator_destroy(struct toc_estimator *estimator)
 {
     if (!estimator)
         return;
-    toc_model_scratch_destroy(estimator->scratch);
     toc_model_stream_destroy(estimator->stream);
     free(estimator);
 }
@@ -177,8 +170,8 @@ static struct toc_estimate blank(const struct toc_estimator *estimator)
     };
 }
 
-int toc_estimator_step(struct toc_estimator *estimator, const struct toc_motion_step *step,
-                       struct toc_estimate *ret_estimate)
+int toc_estimator_step(struct toc_estimator *estimator, struct toc_model_scratch *scratch,
+                       const struct toc_motion_step *step, struct toc_estimate *ret_estimate)
 {
     struct toc_estimate est;
 
@@ -192,7 +185,7 @@ int toc_estimator_step(struct toc_estimator *estimator, const struct toc_motion_
         float row[TOC_ESTIMATOR_INPUTS], out[TOC_ESTIMATOR_OUTPUTS];
 
         toc_estimator_inputs(&estimator->p, step, estimator->gain_known, row);
-        toc_model_push(estimator->model, estimator->stream, estimator->scratch, row, 1, out);
+        toc_model_push(estimator->model, estimator->stream, scratch, row, 1, out);
         say_network(out, estimator->gain_known, &est);
     }
     if (isfinite(estimator->observed_sp_s)) {

@@ -54,10 +54,14 @@ void toc_estimator_start(struct toc_estimator *estimator, const struct toc_pick 
 /** The followed pick has another id from now on. */
 void toc_estimator_rename(struct toc_estimator *estimator, uint64_t pick_id);
 
-/** The next step, the one that holds the onset first, none left out. @return 1 and the estimate after it, or 0 before
- * toc_estimator_start(). Unknown values are NAN, see core/types.h. */
-int toc_estimator_step(struct toc_estimator *estimator, const struct toc_motion_step *step,
-                       struct toc_estimate *ret_estimate);
+/**
+ * The next step, the one that holds the onset first, none left out.
+ *
+ * @param scratch work space for the model (1 row), shared by all estimators of a thread; NULL without a model
+ * @return 1 and the estimate after it, or 0 before toc_estimator_start(). Unknown values are NAN, see core/types.h.
+ */
+int toc_estimator_step(struct toc_estimator *estimator, struct toc_model_scratch *scratch,
+                       const struct toc_motion_step *step, struct toc_estimate *ret_estimate);
 
 /** S was picked: from the next step on S-P is the observed one, and the peaks are those of P alone. A time not after
  * the P pick is ignored. */

@@ -106,6 +106,7 @@ struct toc_listener {
 
 struct toc_listen_scratch {
     struct toc_model_scratch *picker;    /* owned; NULL: classical */
+    struct toc_model_scratch *estimator; /* owned; NULL: peaks alone */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
     float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
     float in[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES]; /* the same, of those who are pushed together */
@@ -396,13 +397,13 @@ static void note_s(struct toc_listener *l, toc_ns time)
 }
 
 static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_step,
-                          struct toc_listener_result *result)
+                          struct toc_model_scratch *scratch, struct toc_listener_result *result)
 {
     if (f->next < l->first_step) /* cannot be: steps outlive the delay of any pick */
         f->active = false;
     while (f->active && f->next < end_step) {
         struct toc_estimate estimate;
-        if (toc_estimator_step(f->estimator, &l->steps[f->next++ % STEPS], &estimate) == 1) {
+        if (toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &estimate) == 1) {
             bool room = result->n_estimates < TOC_LISTEN_ESTIMATES_MAX;
             result->estimates[room ? result->n_estimates++ : result->n_estimates - 1] = estimate;
             f->active = (double)estimate.after_p_s < l->rules.follow_s;
@@ -449,7 +450,7 @@ static uint32_t pick_classic(struct toc_listener *l, uint32_t from, struct toc_p
 
 /* Picks of one hop, then the steps that are complete at its end. @param features of its last row */
 static void conclude_hop(struct toc_listener *l, uint32_t from, const float *features, const float *frames,
-                         struct toc_listener_result *result)
+                         struct toc_model_scratch *scratch, struct toc_listener_result *result)
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
     int64_t first = l->rows.first + from, end = first + l->hop;
@@ -459,7 +460,7 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
     for (int i = 0; i < FOLLOWED; i++)
-        step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, result);
+        step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, scratch, result);
     result->n_hops++;
 }
 
@@ -470,8 +471,9 @@ static void conclude_gated(const struct toc_listener *l, struct toc_listener_res
     result->n_gated = network_rows(l) / l->hop;
 }
 
-/* @param features of the block, @param frames of its whole hops */
-static void conclude(struct toc_listener *l, const float *features, const float *frames, struct toc_listener_result *result)
+/* @param features of the block, @param frames of its whole hops, @param scratch of the estimator */
+static void conclude(struct toc_listener *l, const float *features, const float *frames,
+                     struct toc_model_scratch *scratch, struct toc_listener_result *result)
 {
     uint32_t lead = lead_rows(l);
     result->n_hops = result->n_picks = result->n_estimates = result->n_gated = 0;
@@ -481,7 +483,7 @@ static void conclude(struct toc_listener *l, const float *features, const float 
     }
     for (uint32_t from = lead; from < l->block; from += l->hop)
         conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES, frames + (from - lead) / STRIDE * OUTPUTS,
-                     result);
+                     scratch, result);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
@@ -491,11 +493,12 @@ int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_m
 {
     struct toc_listen_scratch *s = calloc(1, sizeof *s);
     int r = 0;
-    (void)estimator;
     if (!s)
         return -ENOMEM;
     if (picker)
         r = toc_model_scratch_create(picker, 2 * TOC_ROWS_MAX, &s->picker);
+    if (r == 0 && estimator)
+        r = toc_model_scratch_create(estimator, 1, &s->estimator);
     if (r < 0) {
         toc_listen_scratch_destroy(s);
         return r;
@@ -508,6 +511,7 @@ void toc_listen_scratch_destroy(struct toc_listen_scratch *s)
 {
     if (!s)
         return;
+    toc_model_scratch_destroy(s->estimator);
     toc_model_scratch_destroy(s->picker);
     free(s);
 }
@@ -596,7 +600,7 @@ static void run_together(struct toc_listener *const *listeners, uint32_t n, stru
         if (s->gated[i])
             conclude_gated(listeners[i], &ret_results[i]);
         else
-            conclude(listeners[i], features_of(s, i), frames_of(s, i), &ret_results[i]);
+            conclude(listeners[i], features_of(s, i), frames_of(s, i), s->estimator, &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,

@@ -40,6 +40,8 @@ static struct toc_motion_step signal_step(int i, float level)
     return step_of(level * grow * (i < 30 ? 0.5f + 0.5f * (float)fabs(sin(i)) : 4.0f));
 }
 
+static struct toc_model_scratch *work; /* for the model loaded last */
+
 static struct toc_model *load(const uint8_t *bytes, size_t len)
 {
     struct toc_model *model = NULL;
@@ -47,6 +49,8 @@ static struct toc_model *load(const uint8_t *bytes, size_t len)
 
     if (toc_model_load(bytes, len, &model, why, sizeof why) != 0)
         fail_msg("not loaded: %s", why);
+    toc_model_scratch_destroy(work);
+    assert_int_equal(toc_model_scratch_create(model, 1, &work), 0);
     return model;
 }
 
@@ -97,7 +101,7 @@ static struct toc_estimate follow(struct toc_estimator *estimator, float level, 
     toc_estimator_start(estimator, &pick, noise, NOISE, gain_known);
     for (int i = 0; i < steps; i++) {
         struct toc_motion_step step = signal_step(i, level);
-        assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+        assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     }
     return est;
 }
@@ -169,7 +173,7 @@ static void without_a_network_peaks_remain(void **state)
 
     (void)state;
     assert_int_equal(toc_estimator_create(NULL, &estimator), 0);
-    assert_int_equal(toc_estimator_step(estimator, &step, &est), 0);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 0);
     assert_int_equal(est.pick_id, 5); /* untouched */
     est = follow(estimator, 1e-3f, 1e-6f, true, 25);
     assert_int_equal(est.pick_id, 77);
@@ -199,7 +203,7 @@ static void s_noted_late_ends_p(void **state)
     toc_estimator_note_s(estimator, ONSET - TOC_NS_PER_S); /* nonsense is ignored */
     toc_estimator_note_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
     step = signal_step(40, 1e-3f);
-    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_float_equal(est.s_minus_p_s, 2.96, 1e-5);
     assert_true(est.s_minus_p_sigma_s <= TOC_PPARAM_S_OBSERVED_SIGMA_S);
     assert_true(est.pv_ms <= 1e-3f);
@@ -221,15 +225,15 @@ static void expected_s_ends_peaks(void **state)
     toc_estimator_expect_s(estimator, ONSET + TOC_NS_PER_S); /* nothing is followed yet */
     est = follow(estimator, 1e-3f, 1e-6f, true, 40);
     toc_estimator_expect_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
-    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms <= 1e-3f);
     assert_true(isnan(est.s_minus_p_s));
     toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S); /* the origin moved */
-    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms > 2e-3f);
     toc_estimator_note_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
     toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S);
-    assert_int_equal(toc_estimator_step(estimator, &step, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms <= 1e-3f);
     toc_estimator_destroy(estimator);
 }
@@ -283,8 +287,8 @@ static void saturation_by_size_and_by_clipping(void **state)
     est = follow(estimator, 1e-3f, 1e-6f, true, 40);
     assert_false(est.saturated);
     clipped.clipped = 1;
-    assert_int_equal(toc_estimator_step(estimator, &clipped, &est), 1);
-    assert_int_equal(toc_estimator_step(estimator, &fine, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &clipped, &est), 1);
+    assert_int_equal(toc_estimator_step(estimator, work, &fine, &est), 1);
     assert_true(est.saturated); /* and stays */
     toc_estimator_destroy(estimator);
     toc_model_destroy(model);
