@@ -79,6 +79,13 @@ static inline vector v_div(vector a, vector b)
     return _mm256_div_ps(a, b);
 }
 
+static inline vector v_reciprocal(vector x)
+{
+    vector y = _mm256_rcp_ps(x), e = v_fnma(x, y, v_all(1.0f));
+
+    return v_fma(y, v_fma(e, e, e), y); /* 11 bits and a cubic step */
+}
+
 static inline vector v_finite(vector x)
 {
     const __m256i exponent = _mm256_set1_epi32(0x7f800000);

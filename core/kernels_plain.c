@@ -85,6 +85,11 @@ static inline vector v_div(vector a, vector b)
     return a / b;
 }
 
+static inline vector v_reciprocal(vector x)
+{
+    return 1.0f / x;
+}
+
 /* 0 for what is not finite: its exponent is all ones. */
 static inline vector v_finite(vector x)
 {

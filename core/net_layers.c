@@ -322,7 +322,8 @@ uint64_t toc_run_work(const struct toc_net *net, uint32_t index, const uint32_t 
     if (layer->op == TOC_OP_CONVTRANSPOSE1D)
         return toc_nn_transposed_work(&conv);
     if (net->graph->causal && toc_layer_is_recurrent(layer))
-        return 2 * n_streams * toc_weights_aligned(layer->units) + toc_nn_recur_work(layer->units, n_streams);
+        return 2 * n_streams * toc_weights_aligned(layer->units) +
+               toc_nn_recur_work(layer->in_channels, layer->units, n_streams);
     if (toc_run_is_sequence(layer))
         return toc_run_sequence_work(layer, net->weights.parts[index], rows[layer->inputs[0]]);
     return toc_layer_is_windowed(layer) ? reading_work(net, layer, rows, n_streams) : 0;

@@ -161,6 +161,7 @@ uint64_t toc_run_sequence_work(const struct toc_layer *layer, float *const *part
         return toc_attention_dot_work(&dot, in_rows);
     if (layer->op == TOC_OP_CONV2D)
         return toc_image_conv_work(&conv);
-    return toc_layer_is_recurrent(layer) ? 2 * toc_weights_aligned(layer->units) + toc_nn_recur_work(layer->units, 1)
-                                         : 0;
+    return toc_layer_is_recurrent(layer)
+               ? 2 * toc_weights_aligned(layer->units) + toc_nn_recur_work(layer->in_channels, layer->units, 1)
+               : 0;
 }

@@ -170,15 +170,13 @@ size_t toc_nn_transposed_work(const struct toc_nn_conv *conv)
 static void spread(const struct toc_nn_conv *conv, const float *work, uint32_t block, uint32_t blocks, uint32_t first,
                    uint32_t end, struct toc_rows out)
 {
-    const size_t row = width((uint64_t)conv->stride * conv->out);
+    const size_t room = width((uint64_t)conv->stride * conv->out) - (size_t)conv->stride * conv->out;
+    uint32_t t = block * conv->stride;
 
-    for (uint32_t b = 0; b < blocks; b++)
-        for (uint32_t phase = 0; phase < conv->stride; phase++) {
-            uint32_t t = (block + b) * conv->stride + phase;
-
+    for (uint32_t b = 0; b < blocks; b++, work += room)
+        for (uint32_t phase = 0; phase < conv->stride; phase++, t++, work += conv->out)
             if (t >= first && t < end)
-                toc_rows_put(work + b * row + (size_t)phase * conv->out, conv->out, from(out, t - first).at);
-        }
+                toc_rows_put(work, conv->out, from(out, t - first).at);
 }
 
 void toc_nn_transposed(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in,
@@ -228,20 +226,30 @@ void toc_nn_pack_recurrent(uint32_t terms, uint32_t units, bool gru, bool hidden
                                  packed);
 }
 
-/* Rows of input gates made at once: enough for a product to pay, little enough to stay in the first caches. */
-static uint32_t gate_rows(uint32_t n)
+/* One sequence: input gates of so many rows, which do not wait for the row before, are made at once. */
+#define GATE_ROWS 32u
+
+/* Floats of a row of gates, and of a row of input and hidden state side by side. */
+static size_t gates_width(uint32_t units)
 {
-    return n >= TILE_ROWS ? 1 : TILE_ROWS / n;
+    return width(4 * (uint64_t)units);
 }
 
-/* Input gates of gate_rows() rows of n sequences, gates of one row of each; a cell reads 16 floats past its gates. */
-size_t toc_nn_recur_work(uint32_t units, uint32_t n)
+static size_t joint_width(uint32_t in, uint32_t units)
 {
-    return width(4 * (uint64_t)units) * n * (gate_rows(n) + 1) + 16;
+    return in + width(units);
 }
 
-static void cells(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, const float *gates,
-                  float *hidden, float *cell)
+/* A cell reads 16 floats past its gates. */
+size_t toc_nn_recur_work(uint32_t in, uint32_t units, uint32_t n)
+{
+    size_t alone = gates_width(units) * (GATE_ROWS + 1), together = n * (gates_width(units) + joint_width(in, units));
+
+    return (n == 1 ? alone : together) + 16;
+}
+
+static void run_cell(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, const float *gates,
+                     float *hidden, float *cell)
 {
     if (layer->gru)
         kernels->gru_cell(layer->units, gates, hidden);
@@ -249,61 +257,78 @@ static void cells(const struct toc_kernels *kernels, const struct toc_nn_recurre
         kernels->lstm_cell(layer->units, gates, hidden, cell);
 }
 
-/* The part of the gates that does not wait for the row before, `made` rows from row t on of each sequence. */
-static void feed(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
-                 uint32_t n, uint32_t rows, uint32_t t, uint32_t made, float *ret_gates)
+static struct toc_product gates_product(const struct toc_nn_recurrent *layer, const float *in, ptrdiff_t in_step,
+                                        uint32_t terms, const float *weight, float *out)
 {
-    const size_t row = width(4 * (uint64_t)layer->units);
-    const bool whole = made == rows; /* then the sequences follow each other in the gates as they do in the input */
-    struct toc_product product = {.in = from(in, t).at,
-                                  .in_step = in.pitch,
-                                  .segments = 1,
-                                  .segment = layer->in,
-                                  .rows = whole ? n * made : made,
-                                  .weight = layer->weight_in,
-                                  .columns = 4 * layer->units,
-                                  .init = layer->bias,
-                                  .out = ret_gates,
-                                  .out_step = (ptrdiff_t)row,
-                                  .slope = 1.0f};
+    return (struct toc_product){.in = in,
+                                .in_step = in_step,
+                                .segments = 1,
+                                .segment = terms,
+                                .rows = 1,
+                                .weight = weight,
+                                .columns = 4 * layer->units,
+                                .init = layer->bias,
+                                .out = out,
+                                .out_step = (ptrdiff_t)gates_width(layer->units),
+                                .slope = 1.0f};
+}
 
-    for (uint32_t s = 0; s < (whole ? 1 : n); s++) {
-        kernels->multiply(&product);
-        product.in += (ptrdiff_t)rows * in.pitch;
-        product.out += (size_t)made * row;
+static void recur_alone(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
+                        uint32_t rows, float *hidden, float *cell, float *work, struct toc_rows out)
+{
+    const size_t row = gates_width(layer->units);
+    const float *of_hidden = layer->weight + layer->in * row;
+    float *gates = work + row * GATE_ROWS;
+
+    for (uint32_t t = 0; t < rows; t++) {
+        struct toc_product feed = gates_product(layer, from(in, t).at, in.pitch, layer->in, layer->weight, work);
+        struct toc_product recur = gates_product(layer, hidden, 0, layer->units, of_hidden, gates);
+
+        feed.rows = rows - t < GATE_ROWS ? rows - t : GATE_ROWS;
+        if (t % GATE_ROWS == 0)
+            kernels->multiply(&feed);
+        recur.init = work + t % GATE_ROWS * row;
+        kernels->multiply(&recur);
+        run_cell(kernels, layer, gates, hidden, cell);
+        toc_rows_put(hidden, layer->units, from(out, t).at);
     }
+}
+
+/* Several sequences: row t of all of them, input and hidden state side by side, is one product. */
+static void recur_together(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
+                           uint32_t n, uint32_t rows, float *hidden, float *cell, float *work, struct toc_rows out)
+{
+    const size_t row = gates_width(layer->units), state = width(layer->units),
+                 joint = joint_width(layer->in, layer->units);
+    float *gates = work + n * joint;
+    struct toc_product product =
+        gates_product(layer, work, (ptrdiff_t)joint, layer->in + layer->units, layer->weight, gates);
+
+    product.rows = n;
+    for (uint32_t s = 0; s < n; s++)
+        toc_rows_put(hidden + s * state, state, work + s * joint + layer->in);
+    for (uint32_t t = 0; t < rows; t++) {
+        for (uint32_t s = 0; s < n; s++)
+            toc_rows_put(from(in, (size_t)s * rows + t).at, layer->in, work + s * joint);
+        kernels->multiply(&product);
+        for (uint32_t s = 0; s < n; s++) {
+            float *h = work + s * joint + layer->in;
+
+            run_cell(kernels, layer, gates + s * row, h, cell + s * state);
+            toc_rows_put(h, layer->units, from(out, (size_t)s * rows + t).at);
+        }
+    }
+    for (uint32_t s = 0; s < n; s++)
+        toc_rows_put(work + s * joint + layer->in, state, hidden + s * state);
 }
 
 void toc_nn_recur(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
                   uint32_t n, uint32_t rows, float *hidden, float *cell, float *work, struct toc_rows out)
 {
-    const uint32_t at_once = gate_rows(n);
-    const size_t row = width(4 * (uint64_t)layer->units), state = width(layer->units);
-    float *gates = work + row * n * at_once;
-    uint32_t made = 0;
-
-    for (uint32_t t = 0; t < rows; t++) {
-        if (t % at_once == 0) {
-            made = rows - t < at_once ? rows - t : at_once;
-            feed(kernels, layer, in, n, rows, t, made, work);
-        }
-        kernels->multiply(&(struct toc_product){.in = hidden,
-                                                .in_step = (ptrdiff_t)state,
-                                                .segments = 1,
-                                                .segment = layer->units,
-                                                .rows = n,
-                                                .weight = layer->weight_hidden,
-                                                .columns = 4 * layer->units,
-                                                .init = work + t % at_once * row,
-                                                .init_step = (ptrdiff_t)(made * row),
-                                                .out = gates,
-                                                .out_step = (ptrdiff_t)row,
-                                                .slope = 1.0f});
-        for (uint32_t s = 0; s < n; s++) {
-            cells(kernels, layer, gates + s * row, hidden + s * state, cell + s * state);
-            toc_rows_put(hidden + s * state, layer->units, from(out, (size_t)s * rows + t).at);
-        }
-    }
+    if (n == 1)
+        recur_alone(kernels, layer, in, rows, hidden, cell, work, out);
+    else
+        recur_together(kernels, layer, in, n, rows, hidden, cell, work, out);
 }
 
 /* ---- pools ---- */
@@ -406,23 +431,43 @@ void toc_nn_activate(const struct toc_kernels *kernels, enum toc_nn_activation a
         activate(kernels, activation, slope, from(rows, t).at, channels);
 }
 
-static void subtract_max(float *values, uint32_t channels)
+static inline void subtract_max(float *values, uint32_t rows, uint32_t channels)
 {
-    float top = column_max(values, 1, 0, channels);
+    for (; rows > 0; rows--, values += channels) {
+        float top = values[0];
 
-    for (uint32_t c = 0; c < channels; c++)
-        values[c] -= top;
+        for (uint32_t c = 1; c < channels; c++)
+            top = values[c] > top ? values[c] : top;
+        for (uint32_t c = 0; c < channels; c++)
+            values[c] -= top;
+    }
 }
 
-static void divide_by_sum(float *values, uint32_t channels)
+static inline void divide_by_sum(float *values, uint32_t rows, uint32_t channels)
 {
-    float sum = 0.0f;
+    for (; rows > 0; rows--, values += channels) {
+        float sum = values[0];
 
-    for (uint32_t c = 0; c < channels; c++)
-        sum += values[c];
-    sum = 1.0f / sum; /* 1..channels: the largest exponential is 1 */
-    for (uint32_t c = 0; c < channels; c++)
-        values[c] *= sum;
+        for (uint32_t c = 1; c < channels; c++)
+            sum += values[c];
+        sum = 1.0f / sum; /* of 1..channels: the largest exponential is 1 */
+        for (uint32_t c = 0; c < channels; c++)
+            values[c] *= sum;
+    }
+}
+
+/* Three classes are what a picker has: loops of a known length are no loops. */
+static void softmax_tile(const struct toc_kernels *kernels, float *values, uint32_t rows, uint32_t channels)
+{
+    if (channels == 3)
+        subtract_max(values, rows, 3);
+    else
+        subtract_max(values, rows, channels);
+    kernels->exponential(values, (size_t)rows * channels);
+    if (channels == 3)
+        divide_by_sum(values, rows, 3);
+    else
+        divide_by_sum(values, rows, channels);
 }
 
 /* In tiles, so that the exponentials of narrow rows fill vectors. */
@@ -430,15 +475,8 @@ void toc_nn_softmax(const struct toc_kernels *kernels, struct toc_rows rows, uin
 {
     uint32_t tile = is_solid(rows, channels) ? TILE_ROWS : 1;
 
-    for (uint32_t t = 0; t < n; t += tile) {
-        uint32_t together = n - t < tile ? n - t : tile;
-
-        for (uint32_t r = 0; r < together; r++)
-            subtract_max(from(rows, t + r).at, channels);
-        kernels->exponential(from(rows, t).at, (size_t)together * channels);
-        for (uint32_t r = 0; r < together; r++)
-            divide_by_sum(from(rows, t + r).at, channels);
-    }
+    for (uint32_t t = 0; t < n; t += tile)
+        softmax_tile(kernels, from(rows, t).at, n - t < tile ? n - t : tile, channels);
 }
 
 void toc_nn_scale(struct toc_rows rows, uint32_t n, uint32_t channels, const float *scale, const float *shift)

@@ -51,9 +51,8 @@ struct toc_nn_conv {
 struct toc_nn_recurrent {
     uint32_t in, units;
     bool gru;
-    const float *weight_in;     /* borrowed; packed [in][4 * units] */
-    const float *weight_hidden; /* borrowed; packed [units][4 * units] */
-    const float *bias;          /* borrowed; [toc_kernels_width(4 * units)] */
+    const float *weight; /* borrowed; packed [in + units][4 * units]: of the input, then of the hidden state */
+    const float *bias;   /* borrowed; [toc_kernels_width(4 * units)] */
 };
 
 /* ---- weights, from PyTorch's order; packed is zeroed by the caller ---- */
@@ -99,7 +98,7 @@ size_t toc_nn_transposed_work(const struct toc_nn_conv *conv);
  * [n][toc_kernels_width(units)] are read, carried through and left for the next rows. */
 void toc_nn_recur(const struct toc_kernels *kernels, const struct toc_nn_recurrent *layer, struct toc_rows in,
                   uint32_t n, uint32_t rows, float *hidden, float *cell, float *work, struct toc_rows out);
-size_t toc_nn_recur_work(uint32_t units, uint32_t n);
+size_t toc_nn_recur_work(uint32_t in, uint32_t units, uint32_t n);
 
 /** out[t] over in[t * stride .. t * stride + kernel - 1]. The maximum leaves out the first `skip` rows of `in` (padding
  * counts as minus infinity) and likewise all rows from `end` on; the average counts them as they are.

@@ -53,7 +53,7 @@ struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const str
     return conv;
 }
 
-#define PARTS_OF_DIRECTION 3
+#define PARTS_OF_DIRECTION 2
 
 struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, bool reverse, float *const *parts)
 {
@@ -61,9 +61,8 @@ struct toc_nn_recurrent toc_weights_recurrent(const struct toc_layer *layer, boo
     return (struct toc_nn_recurrent){.in = layer->in_channels,
                                      .units = layer->units,
                                      .gru = layer->op == TOC_OP_GRU,
-                                     .weight_in = parts[0],
-                                     .weight_hidden = parts[1],
-                                     .bias = parts[2]};
+                                     .weight = parts[0],
+                                     .bias = parts[1]};
 }
 
 struct toc_image_window toc_weights_window(const struct toc_layer *layer)
@@ -162,9 +161,8 @@ static void part_sizes(const struct toc_kernels *kernels, const struct toc_layer
     if (toc_layer_is_attention(layer))
         attention_sizes(layer, ret_sizes);
     for (int d = 0; toc_layer_is_recurrent(layer) && d < (layer->both ? 2 : 1); d++) {
-        ret_sizes[PARTS_OF_DIRECTION * d] = toc_nn_recurrent_packed(layer->in_channels, layer->units);
-        ret_sizes[PARTS_OF_DIRECTION * d + 1] = toc_nn_recurrent_packed(layer->units, layer->units);
-        ret_sizes[PARTS_OF_DIRECTION * d + 2] = toc_kernels_width(4 * (uint64_t)layer->units);
+        ret_sizes[PARTS_OF_DIRECTION * d] = toc_nn_recurrent_packed(layer->in_channels + layer->units, layer->units);
+        ret_sizes[PARTS_OF_DIRECTION * d + 1] = toc_kernels_width(4 * (uint64_t)layer->units);
     }
     if (layer->op == TOC_OP_BATCHNORM || layer->op == TOC_OP_LAYERNORM)
         ret_sizes[0] = ret_sizes[1] = layer->channels;
@@ -212,9 +210,10 @@ static void bind_recurrent(const struct toc_layer *layer, const float *const *te
 
     for (int d = 0; d < (layer->both ? 2 : 1); d++) {
         toc_nn_pack_recurrent(layer->in_channels, layer->units, gru, false, tensors[0], parts[0]);
-        toc_nn_pack_recurrent(layer->units, layer->units, gru, true, tensors[1], parts[1]);
+        toc_nn_pack_recurrent(layer->units, layer->units, gru, true, tensors[1],
+                              parts[0] + toc_nn_recurrent_packed(layer->in_channels, layer->units));
         if (layer->bias)
-            bind_recurrent_bias(layer, tensors[2], tensors[3], parts[2]);
+            bind_recurrent_bias(layer, tensors[2], tensors[3], parts[1]);
         tensors += layer->bias ? 4 : 2;
         parts += PARTS_OF_DIRECTION;
     }

@@ -20,7 +20,7 @@
 struct toc_weights {
     const struct toc_kernels *kernels;
     float *values; /* owned: all parts */
-    /* By operation. Convolutions and dense: weight, bias. Recurrent: input weight, hidden weight, bias. Batch norm:
+    /* By operation. Convolutions and dense: weight, bias. Recurrent: weight, bias. Batch norm:
      * scale, shift. Each in the form that core/nn.h asks for. */
     float *parts[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into values */
 };

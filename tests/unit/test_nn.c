@@ -329,11 +329,13 @@ static void naive_gru(const struct gates *g, double *want)
     }
 }
 
-static float *packed_gates(const float *weight, uint32_t terms, uint32_t units, bool gru, bool hidden)
+static float *packed_gates(const struct gates *g, bool gru)
 {
-    float *packed = calloc(toc_nn_recurrent_packed(terms, units), sizeof(*packed));
+    uint64_t of_input = toc_nn_recurrent_packed(g->in, g->units);
+    float *packed = calloc(of_input + toc_nn_recurrent_packed(g->units, g->units), sizeof(*packed));
 
-    toc_nn_pack_recurrent(terms, units, gru, hidden, weight, packed);
+    toc_nn_pack_recurrent(g->in, g->units, gru, false, g->weight_in, packed);
+    toc_nn_pack_recurrent(g->units, g->units, gru, true, g->weight_hidden, packed + of_input);
     return packed;
 }
 
@@ -355,11 +357,10 @@ static float *gate_bias(const struct gates *g, uint32_t gates)
 static void try_recurrent(uint32_t gates, uint32_t in, uint32_t units, uint32_t rows, uint32_t block, uint32_t n)
 {
     struct gates g = random_gates(gates, in, units, rows);
-    float *weight_in = packed_gates(g.weight_in, in, units, gates == 3, false);
-    float *weight_hidden = packed_gates(g.weight_hidden, units, units, gates == 3, true);
+    float *weight = packed_gates(&g, gates == 3);
     float *bias = gate_bias(&g, gates);
-    struct toc_nn_recurrent layer = {in, units, gates == 3, weight_in, weight_hidden, bias};
-    size_t work_n = toc_nn_recur_work(units, n), state = (size_t)toc_kernels_width(units);
+    struct toc_nn_recurrent layer = {in, units, gates == 3, weight, bias};
+    size_t work_n = toc_nn_recur_work(in, units, n), state = (size_t)toc_kernels_width(units);
     float *work = malloc((work_n + 1) * sizeof(*work)), *x = malloc((size_t)n * block * in * sizeof(*x));
     float *out = malloc((size_t)n * block * units * sizeof(*out));
     float *hidden = calloc(n * state, sizeof(*hidden)), *cell = calloc(n * state, sizeof(*cell));
@@ -378,8 +379,7 @@ static void try_recurrent(uint32_t gates, uint32_t in, uint32_t units, uint32_t 
     }
     assert_true(work[work_n] == 77);
     free_gates(&g);
-    free(weight_in);
-    free(weight_hidden);
+    free(weight);
     free(bias);
     free(work);
     free(x);
