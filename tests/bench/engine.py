@@ -12,7 +12,6 @@ others remain, it counts with its processor time (every engine here runs in the 
 Medians are what counts; the best run says what a quiet machine would give. Nothing here is asserted.
 """
 import argparse
-import array
 import os
 import resource
 import statistics
@@ -180,8 +179,6 @@ def picker_subjects(library):
     for n in HOPS:
         outputs = set()
         for together in (False, True):
-            if together and not library.has("toc_model_push_many"):
-                continue
             call, reset, out = model.turn(rows, STREAMS, n, together)
             call()
             outputs.add(out.tobytes())
@@ -206,17 +203,14 @@ def picker_report(report, model, subjects, phasenet, peak):
             report.ratio("our picker per station-second, " + name, 2 * phasenet.median() / subject.median(),
                          2 * phasenet.best() / subject.best(), "our PhaseNet, whole window", 25)
     for together in (False, True):
-        if (10, together) in subjects:
-            short, long = subjects[10, together], subjects[100, together]
-            report.ratio("our picker, cost at hop 0.1 s over hop 1 s%s" % (", together" if together else ""),
-                         short.median() / long.median(), short.best() / long.best(), "itself")
+        short, long = subjects[10, together], subjects[100, together]
+        report.ratio("our picker, cost at hop 0.1 s over hop 1 s%s" % (", together" if together else ""),
+                     short.median() / long.median(), short.best() / long.best(), "itself")
 
 
-def part_subjects(library, model, rows, whole):
+def part_subjects(model, rows, whole):
     """{seconds kept: Subject}, after checking that the kept rows are the same bits."""
     subjects, channels = {}, model.outputs
-    if not library.has("toc_model_run_part"):
-        return subjects
     for seconds in PART_S:
         count = 100 * seconds
         call, out = model.part(rows, networks.ROWS, networks.ROWS - count, count)
@@ -254,7 +248,7 @@ def phasenet(report, library, opt):
     engines = equal_ones(report, "phasenet", engines, expected)
     theirs = {batch: [Subject(engine.name, engine.calls[batch], batch) for engine in engines] for batch in sizes}
     peak = Value("fma_peak", library.fma_peak)
-    parts = part_subjects(library, model, rows, expected[1])
+    parts = part_subjects(model, rows, expected[1])
     picker, hops = picker_subjects(library)
     subjects = [peak, mine[1]] + theirs[1] + [mine[1], *parts.values(), mine[16]] + theirs[16] + [*hops.values()]
     report.note("%d rounds" % rounds(subjects, opt.seconds))
@@ -283,6 +277,9 @@ def phasenet_ratios(report, mine, theirs):
 
 # LSTM -----------------------------------------------------------------------------------------------------------------
 
+LSTM_BLOCK = 20  # rows of each of 64 streams that go through together: our best setting
+
+
 def lstm(report, library, opt):
     """300 steps of 3 inputs through two layers of 50, all outputs."""
     sizes, n = (1, 64), 300
@@ -291,14 +288,14 @@ def lstm(report, library, opt):
     rows = networks.noise(11, max(sizes) * n * 3)
     mine, expected = {}, {}
     for batch in sizes:
-        if batch > 1 and library.has("toc_model_push_many"):
-            call, reset, expected[batch] = model.turn(rows, batch, n, True, at_once=8)
-            reset()
+        if batch > 1:
+            call, ordered = model.sequences(rows, batch, n, LSTM_BLOCK)
+            call()
+            expected[batch] = ordered()
         else:
             call, expected[batch] = model.windows(rows, batch, n)
-        call()
+            call()
         mine[batch] = Subject("tocsin", call, batch)
-        expected[batch] = array.array("f", expected[batch])  # a stream's next outputs are others
     step = Value("lstm_step", model.step_s(rows, 200))
     makers = [(peers.torch_lstm, {}), (peers.onnx_lstm, {}), (peers.ncnn_lstm, {}),
               (peers.onednn_lstm, {"folder": os.path.join(opt.build, "tests")})]

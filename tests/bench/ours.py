@@ -32,12 +32,8 @@ class Library:
     def __init__(self, path):
         self.lib = ctypes.CDLL(path)
         for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(self.lib, name, None)
-            if function is not None:
-                function.restype, function.argtypes = result, arguments
-
-    def has(self, name):
-        return hasattr(self.lib, name)
+            function = getattr(self.lib, name)
+            function.restype, function.argtypes = result, arguments
 
     def crc32c(self, crc, data):
         return self.lib.toc_model_crc32c(crc, data, len(data))
@@ -120,15 +116,12 @@ class Model:
             return run(handle, scratch, given, n, first, count, taken)
         return call, out
 
-    def turn(self, rows, n_streams, n, together, at_once=1):
-        """A call that gives n rows to each stream: one by one, or all together (toc_model_push_many).
-
-        at_once: so many streams the work space holds; more go through one after the other.
-        """
+    def turn(self, rows, n_streams, n, together):
+        """A call that gives n rows to each stream: one by one, or all together (toc_model_push_many)."""
         out = array.array("f", bytes(4 * n_streams * (n // self.stride) * self.outputs))
         given, taken, streams = floats(rows), floats(out), self.streams(n_streams)
         run = self.lib.toc_model_push_many if together else self.lib.bench_push_in_turn
-        handle, scratch = self.handle, self.scratch(n * at_once)
+        handle, scratch = self.handle, self.scratch(n)
 
         def call():
             run(handle, streams, n_streams, scratch, given, n, taken)
@@ -137,6 +130,35 @@ class Model:
             for stream in streams:
                 self.lib.toc_model_stream_reset(stream)
         return call, reset, out
+
+    def sequences(self, rows, batch, n, block):
+        """A call that runs `batch` sequences of n rows from zero state, all of them a block of rows at a time, and the
+        outputs in order, [batch][n]: a function, for they come block by block."""
+        given = array.array("f")
+        for t in range(0, n, block):
+            for b in range(batch):
+                given += rows[(b * n + t) * self.inputs:(b * n + t + block) * self.inputs]
+        size, width = batch * block, block * self.outputs
+        out = array.array("f", bytes(4 * batch * n * self.outputs))
+        source, target, streams = floats(given), floats(out), self.streams(batch)
+        base, into, scratch = ctypes.addressof(source), ctypes.addressof(target), self.scratch(size)
+        jobs = [(base + 4 * k * size * self.inputs, into + 4 * k * size * self.outputs) for k in range(n // block)]
+        run, reset, handle = self.lib.toc_model_push_many, self.lib.toc_model_stream_reset, self.handle
+
+        def call():
+            for stream in streams:
+                reset(stream)
+            for at, to in jobs:
+                run(handle, streams, batch, scratch, at, block, to)
+
+        def ordered():
+            values = array.array("f")
+            for b in range(batch):
+                for k in range(n // block):
+                    values += out[(k * batch + b) * width:(k * batch + b + 1) * width]
+            return values
+        call.held = source, target
+        return call, ordered
 
     def step_s(self, rows, repeats):
         """A function that gives the seconds of one pushed row, the loop being C's."""
