@@ -1,9 +1,8 @@
 """Generalized Phase Detection (Ross et al. 2018, Bull. Seism. Soc. Am. 108, 2894-2901), SeisBench's names.
 
-Convolutions conv1, conv2, ... each with batch norm bn1, ... , ReLU and a maximum over pairs; then dense layers fc1, ... with
-the remaining batch norms between them; softmax, or a sigmoid for a single class. One answer a window of 400 rows.
-The network expects each channel less its mean, all divided by the largest absolute value of the three.
-"""
+Convolutions conv1, conv2, ... each with batch norm bn1, ... , ReLU and a maximum over pairs; then dense layers fc1,
+... with the remaining batch norms between them; softmax, or a sigmoid for a single class. One answer a window of 400
+rows. The network expects each channel less its mean, all divided by the largest absolute value of the three."""
 from sketch import Refused, Sketch
 
 EPS = 1e-3

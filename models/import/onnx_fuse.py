@@ -1,8 +1,8 @@
-"""One node again of what an exporter wrote as several: GELU (before opset 20) and layer normalisation (before opset 17).
+"""One node again of what an exporter wrote as several: GELU (before opset 20) and layer normalisation (before opset
+17).
 
-A pattern counts only when its inner results are read by nobody else and its constants are the right ones; else the nodes
-stay as they are, and the converter refuses the first one it does not know by name.
-"""
+A pattern counts only when its inner results are read by nobody else and its constants are the right ones; else the
+nodes stay as they are, and the converter refuses the first one it does not know by name."""
 import math
 
 
@@ -45,25 +45,33 @@ class Pattern:
 
 
 def gelu(pattern, erf):
-    """0.5 x (1 + erf(x / sqrt 2)), the half before or after."""
+    """0.5 x (1 + erf(x / sqrt 2)), the factors in any order."""
     inner = pattern.makers.get(erf.input[0])
     if inner is None or inner.op not in ("Div", "Mul"):
         raise LookupError("Erf")
     x = pattern.number(inner, math.sqrt(2) if inner.op == "Div" else math.sqrt(0.5))
-    one = pattern.only_reader(erf, "Add")
-    pattern.number(one, 1.0)
-    product = pattern.only_reader(one, "Mul")
-    factor, last = pattern.other(product, one.output[0]), product
-    parts = [inner, erf, one, product]
-    if factor == x:
-        last = pattern.only_reader(product, "Mul")
-        pattern.number(last, 0.5)
-        parts.append(last)
-    else:
-        half = pattern.maker(factor, "Mul")
-        if pattern.number(half, 0.5) != x:
+    last = pattern.only_reader(erf, "Add")
+    pattern.number(last, 1.0)
+    parts, wanted = [inner, erf, last], {"x", "half"}
+    while wanted:
+        product = pattern.only_reader(last, "Mul")
+        factor = pattern.other(product, last.output[0])
+        if factor == x:
+            found = {"x"}
+        elif pattern.constant(factor) is not None:
+            pattern.number(product, 0.5)
+            found = {"half"}
+        else:
+            half = pattern.maker(factor, "Mul")
+            if pattern.number(half, 0.5) != x:
+                raise LookupError("Erf")
+            parts.append(half)
+            found = {"x", "half"}
+        if not found <= wanted:
             raise LookupError("Erf")
-        parts.append(half)
+        wanted -= found
+        parts.append(product)
+        last = product
     return parts, "Gelu", [x], last.output, {}
 
 

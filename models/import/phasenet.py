@@ -2,9 +2,9 @@
 
     python3 models/import/phasenet.py --npz weights.npz --length 3001 out.safetensors
 
-The npz holds the arrays of the authors' TensorFlow checkpoint under their own names with "/" as ".": kernels [7, 1, in, out],
-transposed kernels [7, 1, out, in], batch norms with gamma, beta, moving_mean, moving_variance. PyTorch's form of the same
-network (SeisBench): models/import/state_dict.py. Needs numpy.
+The npz holds the arrays of the authors' TensorFlow checkpoint under their own names with "/" as ".": kernels [7, 1,
+in, out], transposed kernels [7, 1, out, in], batch norms with gamma, beta, moving_mean, moving_variance. PyTorch's
+form of the same network (SeisBench): models/import/state_dict.py. Needs numpy.
 
 The window belongs to the file. TensorFlow's "same" padding of a strided convolution depends on the number of rows, so
 3000 and 3001 rows give two different graphs of the same weights; symmetric padding instead moves picks by 40 to 50 ms.
@@ -122,7 +122,7 @@ def main():
         with np.load(opt.npz) as arrays:
             sketch = from_tensorflow(Arrays(arrays), opt.length)
         print("written, checksum %s" % sketch.write(opt.out, "phasenet", opt.version))
-    except (Refused, OSError) as error:
+    except (ValueError, OSError) as error:
         sys.exit("phasenet: %s" % error)
 
 

@@ -1,9 +1,8 @@
 """A network being written down: layers and tensors grow side by side, rows and channels are followed as they go.
 
-Every converter of this folder builds one of these, so that no size is copied by hand: channels and kernels come from the
-shapes of the tensors, rows from the length of the window. Shapes and names of the tensors are PyTorch's, as
-models/train/export.py documents them; converters from elsewhere turn their arrays before they give them.
-"""
+Every converter of this folder builds one of these, so that no size is copied by hand: channels and kernels come from
+the shapes of the tensors, rows from the length of the window. Shapes and names of the tensors are PyTorch's, as
+models/train/export.py documents them; converters from elsewhere turn their arrays before they give them."""
 import os
 import sys
 
@@ -109,7 +108,7 @@ class Sketch:
         if min(shape) < 1:
             raise Refused("%s: nothing is left of %s rows" % (name, self.rows("input")))
         layer = {"op": op, "name": name}
-        if sources != [self.last]:
+        if sources != [self._end()]:
             layer["inputs"] = sources
         layer.update((key, value) for key, value in (params or {}).items() if value != USUAL.get(key, ()))
         self.graph["layers"].append(layer)
@@ -117,6 +116,9 @@ class Sketch:
         self.shape[name] = tuple(int(n) for n in shape)
         self.last = name
         return name
+
+    def _end(self):
+        return self.graph["layers"][-1]["name"] if self.graph["layers"] else "input"
 
     def _hold(self, name, tensors):
         self.tensors.update({name + "." + key: array(value) for key, value in tensors.items() if value is not None})
@@ -274,12 +276,12 @@ class Sketch:
     # ---- the whole ----
 
     def output(self, name):
-        if name != self.last:
+        if name != self._end():
             self.graph["output"] = name
 
     def forget_length(self):
-        """A stream: any number of rows, and windows that look back only say so. (What is not causal the C code refuses by
-        name when it loads the file.)"""
+        """A stream: any number of rows, and windows that look back only say so. (What is not causal the C code refuses
+        by name when it loads the file.)"""
         del self.graph["input"]["length"]
         for layer in self.graph["layers"]:
             reach = (layer.get("kernel", 1) - 1) * layer.get("dilation", 1) if layer["op"] in (

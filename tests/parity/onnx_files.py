@@ -125,7 +125,8 @@ class Means(nn.Module):
 
     def forward(self, x):
         x = self.conv(x)
-        parts = [F.adaptive_avg_pool1d(x, 1)[:, :, 0], torch.relu(x.transpose(1, 2)).mean(1), F.adaptive_max_pool1d(x, 1)[:, :, 0]]
+        parts = [F.adaptive_avg_pool1d(x, 1)[:, :, 0], torch.relu(x.transpose(1, 2)).mean(1),
+                 F.adaptive_max_pool1d(x, 1)[:, :, 0]]
         return self.head(torch.cat(parts, 1))[:, :, None]
 
 
@@ -248,6 +249,30 @@ def refused(make, words, options={}):
     raise AssertionError("not refused")
 
 
+def damaged(make, seed=1, times=400):
+    """Bytes of a file turned over: whatever is then read is converted or refused, and nothing else happens."""
+    rng, net = np.random.default_rng(seed), make().eval()
+    done = stopped = 0
+    with tempfile.TemporaryDirectory() as folder:
+        convert(net, torch.randn(1, *net.shape), folder)
+        path = os.path.join(folder, "net.onnx")
+        with open(path, "rb") as file:
+            whole = np.frombuffer(file.read(), "u1")
+        for _ in range(times):
+            bytes_ = whole.copy()
+            at = rng.integers(len(bytes_), size=rng.integers(1, 4))
+            bytes_[at] ^= rng.integers(1, 256, len(at)).astype("u1")
+            bytes_[:rng.integers(len(bytes_)) if rng.random() < 0.1 else None].tofile(path)
+            try:
+                onnx_file.convert(path)
+                done += 1
+            except (onnx_file.Refused, OSError):  # OSError: a tensor said to lie in another file
+                stopped += 1
+    if not stopped:
+        raise AssertionError("nothing was refused")
+    return "%d converted, %d refused" % (done, stopped)
+
+
 OPEN = {"input_names": ["rows"], "dynamic_axes": {"rows": {2: "time"}}}
 
 
@@ -256,17 +281,22 @@ def main():
     cases, program = Cases(), sys.argv[1]
     print("onnx %s, PyTorch %s" % (onnx.__version__, torch.__version__))
     for name, make, options in (
-            ("cnn", Cnn, {}), ("cnn_unfolded", Cnn, {"training": torch.onnx.TrainingMode.PRESERVE}), ("u_net", UNet, {}),
-            ("lstm", Lstm, {}), ("gru_last_row", GruLast, {}), ("gru_last_state", lambda: GruLast(True), {}),
+            ("cnn", Cnn, {}), ("cnn_unfolded", Cnn, {"training": torch.onnx.TrainingMode.PRESERVE}),
+            ("u_net", UNet, {}), ("lstm", Lstm, {}), ("lstm_both", lambda: Lstm(True), {}),
+            ("gru_last_row", GruLast, {}), ("gru_last_state", lambda: GruLast(True), {}),
+            ("norms", Norms, {}), ("norms_17", Norms, {"opset": 17}),
             ("rows_first", Rows, {}), ("read_twice", Means, {}), ("opset_11", Lstm, {"opset": 11}),
             ("causal", Causal, {}), ("causal_stream", Causal, {"stream": True, "again": 95}),
-            ("open_length", Causal, dict(OPEN, length=50, again=50))):
+            ("open_length", Causal, dict(OPEN, length=50, again=50)), ("picture", Picture, {}),
+            ("depthwise", Depthwise, {})):
         cases.case(name, lambda: same_answer(program, make, **options))
     cases.case("refused_operator", refused, lambda: Odd(torch.sin), ["Sin"])
     cases.case("refused_attention", refused, lambda: Odd(lambda x: x @ x.transpose(1, 2)), ["MatMul"])
     cases.case("refused_reverse_rows", refused, lambda: Odd(lambda x: x[:, 1:3]), ["Slice", "not rows"])
     cases.case("refused_state", refused, Loop, ["GRU", "state to begin with"])
     cases.case("refused_open_length", refused, Causal, ["number of rows is open"], OPEN)
+    cases.case("damaged_cnn", damaged, Cnn)
+    cases.case("damaged_gru", damaged, GruLast)
     cases.finish()
 
 
