@@ -56,6 +56,8 @@ int toc_net_create(const struct toc_graph *graph, const struct toc_kernels *kern
         toc_net_destroy(net);
         return error;
     }
+    for (uint32_t i = 1; i < graph->n_layers; i++)
+        net->recurrent |= toc_layer_is_recurrent(&graph->layers[i]);
     plan_state(net);
     prepare_large(graph);
     *ret_net = net;
@@ -146,14 +148,14 @@ static void plan_window(const struct toc_net *net, struct toc_net_buffers *buffe
     *work = most_work(net, buffers->rows, 1);
 }
 
-/* The work of a block is largest with many short streams or with one long one. */
+/* What a layer fetches depends on the length of the block in steps (core/net_layers.c), so every length is asked. */
 static void plan_block(const struct toc_net *net, struct toc_net_buffers *buffers, uint64_t *floats, uint64_t *work)
 {
     uint32_t step = net->graph->layers[net->graph->output].step;
 
     buffers->block_rows = buffers->max_rows > TOC_NET_BLOCK_ROWS ? buffers->max_rows : TOC_NET_BLOCK_ROWS;
     buffers->block_rows = (buffers->block_rows + step - 1) / step * step;
-    for (uint32_t n = step; n <= buffers->block_rows; n = n == buffers->block_rows ? n + 1 : buffers->block_rows) {
+    for (uint32_t n = step; n <= buffers->block_rows; n += step) {
         uint64_t needs;
 
         block_rows(net->graph, n, buffers->rows);
@@ -314,32 +316,60 @@ static void last_readers(const struct toc_graph *graph, uint32_t *ret_last)
     }
 }
 
-static void push_block(const struct toc_run *run, const uint32_t *last, const float *rows, uint32_t n, float *ret_out)
+/* Streams that go through together, n rows of each from row t on. */
+struct block {
+    const float *rows; /* of the first of them, row 0; `all` rows from stream to stream */
+    uint32_t t, n, all;
+    float *out;
+};
+
+static void push_block(const struct toc_run *run, const uint32_t *last, const struct block *block)
 {
     const struct toc_graph *graph = run->net->graph;
     const struct toc_layer *output = &graph->layers[graph->output];
+    size_t in = toc_layer_values(&graph->layers[0]), out = toc_layer_values(output);
+    size_t n_out = block->n / output->step, t_out = block->t / output->step, all_out = block->all / output->step;
 
-    toc_nn_clean(rows, (size_t)run->n_streams * n * toc_layer_values(&graph->layers[0]), toc_run_rows(run, 0).at);
+    block_rows(graph, block->n, run->buffers->rows);
+    for (size_t s = 0; s < run->n_streams; s++)
+        toc_nn_clean(block->rows + (s * block->all + block->t) * in, block->n * in,
+                     toc_run_rows(run, 0).at + s * block->n * in);
     for (uint32_t i = 1; i < graph->n_layers; i++) {
         if (graph->layers[i].folded)
             continue;
         toc_run_block_layer(run, i);
         keep_read(run, last, i);
     }
-    toc_nn_copy(toc_run_rows(run, graph->output), run->n_streams * run->buffers->rows[graph->output] * output->width,
-                output->channels, (struct toc_rows){ret_out, (ptrdiff_t)output->channels});
-    for (uint32_t s = 0; s < run->n_streams; s++)
-        run->states[s]->seen += n;
+    for (size_t s = 0; s < run->n_streams; s++) {
+        memcpy(block->out + (s * all_out + t_out) * out, toc_run_rows(run, graph->output).at + s * n_out * out,
+               n_out * out * sizeof(float));
+        run->states[s]->seen += block->n;
+    }
+}
+
+/* Recurrent layers go row by row, so they want many streams at once and few rows of each; convolutions fetch what they
+ * look back on for each block, so they want many rows. */
+static uint32_t rows_at_once(const struct toc_net *net, const struct toc_net_buffers *buffers, uint32_t n_streams,
+                             uint32_t n)
+{
+    uint32_t step = net->graph->layers[net->graph->output].step, rows;
+
+    if (!net->recurrent)
+        return n;
+    n_streams = n_streams > TOC_NET_STREAMS ? TOC_NET_STREAMS : n_streams;
+    rows = buffers->block_rows / n_streams / step * step;
+    rows = rows > 0 ? rows : step;
+    return rows < n ? rows : n;
 }
 
 void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states, uint32_t n_streams,
                   struct toc_net_buffers *buffers, const float *rows, uint32_t n, float *ret_out)
 {
     const struct toc_layer *input = &net->graph->layers[0], *output = &net->graph->layers[net->graph->output];
-    uint32_t at_once = streams_at_once(buffers, n), last[TOC_GRAPH_LAYERS_MAX];
+    uint32_t length = rows_at_once(net, buffers, n_streams, n), at_once = streams_at_once(buffers, length);
+    uint32_t last[TOC_GRAPH_LAYERS_MAX];
 
     assert(net->graph->causal && n > 0 && n <= buffers->max_rows && n % output->step == 0);
-    block_rows(net->graph, n, buffers->rows);
     last_readers(net->graph, last);
     for (uint32_t s = 0; s < n_streams; s += at_once) {
         struct toc_run run = {.net = net,
@@ -347,8 +377,13 @@ void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states
                               .plan = &buffers->block,
                               .states = states + s,
                               .n_streams = n_streams - s < at_once ? n_streams - s : at_once};
+        struct block block = {.rows = rows + (size_t)s * n * toc_layer_values(input),
+                              .all = n,
+                              .out = ret_out + (size_t)s * (n / output->step) * toc_layer_values(output)};
 
-        push_block(&run, last, rows + (size_t)s * n * toc_layer_values(input), n,
-                   ret_out + (size_t)s * (n / output->step) * toc_layer_values(output));
+        for (; block.t < n; block.t += block.n) {
+            block.n = n - block.t < length ? n - block.t : length;
+            push_block(&run, last, &block);
+        }
     }
 }

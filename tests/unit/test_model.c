@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "core/kernels.h"
 #include "core/model.h"
 #include "tests/unit/allocations.h"
 #include "tests/unit/model_file.h"
@@ -540,6 +541,170 @@ static void random_graphs_stream_as_they_run_whole(void **state)
 }
 
 /* Blocks that the length does not fill: PyTorch drops the rest, a stream would wait for it. */
+static float *random_rows(size_t n)
+{
+    float *rows = calloc(n, sizeof(*rows));
+
+    fill_random(rows, n, 5);
+    return rows;
+}
+
+/* Five streams go through in random company and random blocks; each must give the bits of its own whole window. */
+enum { COMPANY = 5, COMPANY_ROWS = 420 };
+
+struct company {
+    struct toc_model *model;
+    struct toc_model_stream *streams[COMPANY];
+    uint32_t done[COMPANY]; /* rows pushed of each */
+    float *in, *whole, *got, *block_in, *block_out;
+};
+
+static void company_start(struct company *c, const struct toc_kernels *kernels, const struct model_file *file)
+{
+    struct toc_model_scratch *scratch = NULL;
+    char why[256] = "";
+    size_t ins, outs;
+    uint32_t rows;
+
+    memset(c, 0, sizeof(*c));
+    assert_int_equal(toc_model_load_for(kernels, file->bytes, file->len, &c->model, why, sizeof(why)), 0);
+    rows = COMPANY_ROWS / toc_model_stride(c->model) * toc_model_stride(c->model);
+    ins = COMPANY_ROWS * toc_model_inputs(c->model), outs = COMPANY_ROWS * toc_model_outputs(c->model);
+    c->in = random_rows(COMPANY * ins);
+    c->whole = calloc(COMPANY * outs, sizeof(float));
+    c->got = calloc(COMPANY * outs, sizeof(float));
+    c->block_in = malloc(COMPANY * ins * sizeof(float));
+    c->block_out = malloc(COMPANY * outs * sizeof(float));
+    assert_int_equal(toc_model_scratch_create(c->model, COMPANY_ROWS, &scratch), 0);
+    for (int s = 0; s < COMPANY; s++) {
+        assert_int_equal(toc_model_stream_create(c->model, &c->streams[s]), 0);
+        assert_int_equal(toc_model_run_window(c->model, scratch, c->in + s * ins, rows, c->whole + s * outs, &rows), 0);
+        rows *= toc_model_stride(c->model);
+    }
+    toc_model_scratch_destroy(scratch);
+}
+
+/* n rows of each stream that has as many left. */
+static void company_push(struct company *c, struct toc_model_scratch *scratch, uint32_t first, uint32_t n,
+                         uint32_t total)
+{
+    uint32_t stride = toc_model_stride(c->model), together = 0, who[COMPANY];
+    size_t ins = toc_model_inputs(c->model), outs = toc_model_outputs(c->model);
+    struct toc_model_stream *streams[COMPANY];
+
+    for (uint32_t s = first; s < COMPANY; s++)
+        if (c->done[s] + n <= total) {
+            memcpy(c->block_in + together * n * ins, c->in + (s * (size_t)COMPANY_ROWS + c->done[s]) * ins,
+                   n * ins * sizeof(float));
+            streams[together] = c->streams[s];
+            who[together++] = s;
+        }
+    toc_model_push_many(c->model, streams, together, scratch, c->block_in, n, c->block_out);
+    for (uint32_t k = 0; k < together; k++) {
+        memcpy(c->got + (who[k] * (size_t)COMPANY_ROWS + c->done[who[k]] / stride) * outs,
+               c->block_out + k * (n / stride) * outs, n / stride * outs * sizeof(float));
+        c->done[who[k]] += n;
+    }
+}
+
+static void company_finish(struct company *c)
+{
+    for (int s = 0; s < COMPANY; s++)
+        toc_model_stream_destroy(c->streams[s]);
+    toc_model_destroy(c->model);
+    free(c->in);
+    free(c->whole);
+    free(c->got);
+    free(c->block_in);
+    free(c->block_out);
+}
+
+static void try_company(const struct toc_kernels *kernels, const struct model_file *file, struct model_file *random)
+{
+    struct company c;
+    uint32_t stride, total, busy = COMPANY;
+
+    company_start(&c, kernels, file);
+    stride = toc_model_stride(c.model);
+    total = COMPANY_ROWS / stride * stride;
+    while (busy > 0) {
+        uint32_t n = (1 + pick(random, 1 + pick(random, 60))) * stride;
+        struct toc_model_scratch *scratch = NULL;
+
+        n = n <= total ? n : stride;
+        assert_int_equal(toc_model_scratch_create(c.model, n + pick(random, 3) * stride, &scratch), 0);
+        company_push(&c, scratch, pick(random, COMPANY), n, total);
+        company_push(&c, scratch, 0, stride, total);
+        toc_model_scratch_destroy(scratch);
+        busy = 0;
+        for (int s = 0; s < COMPANY; s++)
+            busy += c.done[s] < total;
+    }
+    assert_memory_equal(c.got, c.whole, (size_t)COMPANY * COMPANY_ROWS * toc_model_outputs(c.model) * sizeof(float));
+    company_finish(&c);
+}
+
+static void streams_do_not_know_each_other(void **state)
+{
+    static const char *const sets[] = {"plain", "avx2", "avx512"};
+    struct model_file random = {.random = 4711};
+
+    (void)state;
+    for (uint32_t seed = 1; seed <= 60; seed++)
+        for (size_t i = 0; i < sizeof(sets) / sizeof(*sets); i++) {
+            struct model_file file;
+
+            if (toc_kernels_named(sets[i]) == NULL)
+                continue;
+            random_graph(&file, seed);
+            try_company(toc_kernels_named(sets[i]), &file, &random);
+            model_file_free(&file);
+        }
+}
+
+/* Any rows of the output, alone, are those of the whole: in the U-net (joins, crops, transposes) and in what streams.
+ */
+static void parts_are_cut_from_the_whole(void **state)
+{
+    static const char *const names[] = {"u_net", "conv_padded", "transposed", "pools", "causal_net"};
+    struct model_file random = {.random = 31};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        struct model_file file = {0};
+        struct toc_model *model;
+        struct toc_model_scratch *scratch = NULL;
+        uint32_t n, rows = 0;
+        float *in, *whole, *part;
+
+        file.bytes = read_parity(names[i], ".safetensors", &file.len);
+        model = load_file(&file);
+        n = toc_model_length(model) > 0 ? toc_model_length(model) : 100 * toc_model_stride(model);
+        in = random_rows((size_t)n * toc_model_inputs(model));
+        rows = toc_model_window_rows(model, n);
+        whole = malloc((size_t)rows * toc_model_outputs(model) * sizeof(float));
+        part = malloc((size_t)rows * toc_model_outputs(model) * sizeof(float));
+        assert_int_equal(toc_model_scratch_create(model, n, &scratch), 0);
+        assert_int_equal(toc_model_run_window(model, scratch, in, n, whole, &rows), 0);
+        for (int k = 0; k < 60; k++) {
+            uint32_t first = pick(&random, rows), count = 1 + pick(&random, rows - first);
+
+            assert_int_equal(toc_model_run_part(model, scratch, in, n, first, count, part), 0);
+            assert_memory_equal(part, whole + (size_t)first * toc_model_outputs(model),
+                                (size_t)count * toc_model_outputs(model) * sizeof(float));
+        }
+        assert_int_equal(toc_model_run_part(model, scratch, in, n, rows, 1, part), -EINVAL);
+        assert_int_equal(toc_model_run_part(model, scratch, in, n, 1, rows, part), -EINVAL);
+        assert_int_equal(toc_model_run_part(model, scratch, in, n, 0, 0, part), -EINVAL);
+        free(file.bytes);
+        free(in);
+        free(whole);
+        free(part);
+        toc_model_scratch_destroy(scratch);
+        toc_model_destroy(model);
+    }
+}
+
 static void a_length_off_the_stride_is_a_window(void **state)
 {
     const float in[] = {1, 5, 2, 3, 9};
@@ -951,6 +1116,8 @@ int main(void)
         cmocka_unit_test(running_allocates_nothing),
         cmocka_unit_test(sizes_that_do_not_fit_are_refused),
         cmocka_unit_test(random_graphs_stream_as_they_run_whole),
+        cmocka_unit_test(streams_do_not_know_each_other),
+        cmocka_unit_test(parts_are_cut_from_the_whole),
         cmocka_unit_test(a_length_off_the_stride_is_a_window),
         cmocka_unit_test(work_is_counted),
         cmocka_unit_test(graphs_are_refused_by_name),
