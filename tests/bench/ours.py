@@ -131,35 +131,6 @@ class Model:
                 self.lib.toc_model_stream_reset(stream)
         return call, reset, out
 
-    def sequences(self, rows, batch, n, block):
-        """A call that runs `batch` sequences of n rows from zero state, all of them a block of rows at a time, and the
-        outputs in order, [batch][n]: a function, for they come block by block."""
-        given = array.array("f")
-        for t in range(0, n, block):
-            for b in range(batch):
-                given += rows[(b * n + t) * self.inputs:(b * n + t + block) * self.inputs]
-        size, width = batch * block, block * self.outputs
-        out = array.array("f", bytes(4 * batch * n * self.outputs))
-        source, target, streams = floats(given), floats(out), self.streams(batch)
-        base, into, scratch = ctypes.addressof(source), ctypes.addressof(target), self.scratch(size)
-        jobs = [(base + 4 * k * size * self.inputs, into + 4 * k * size * self.outputs) for k in range(n // block)]
-        run, reset, handle = self.lib.toc_model_push_many, self.lib.toc_model_stream_reset, self.handle
-
-        def call():
-            for stream in streams:
-                reset(stream)
-            for at, to in jobs:
-                run(handle, streams, batch, scratch, at, block, to)
-
-        def ordered():
-            values = array.array("f")
-            for b in range(batch):
-                for k in range(n // block):
-                    values += out[(k * batch + b) * width:(k * batch + b + 1) * width]
-            return values
-        call.held = source, target
-        return call, ordered
-
     def step_s(self, rows, repeats):
         """A function that gives the seconds of one pushed row, the loop being C's."""
         out = array.array("f", bytes(4 * self.outputs))
