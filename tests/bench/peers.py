@@ -3,7 +3,6 @@
 A maker takes a network and returns a list of `Engine`, or raises `Absent` with the reason. Engines are built from our own
 description of the network, so all have the same weights; the driver compares their outputs with ours.
 """
-import math
 import os
 import shutil
 import subprocess
