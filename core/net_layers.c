@@ -32,10 +32,12 @@ static void run_add(const struct toc_run *run, uint32_t index, uint32_t first, u
     const struct toc_layer *layer = layer_of(run, index);
     struct toc_rows out = toc_rows_from(toc_run_rows(run, index), first);
 
-    toc_nn_copy(toc_rows_from(input_of(run, index, 0), first), n, layer->channels, out);
-    for (uint32_t k = 1; k < layer->n_inputs; k++)
-        toc_nn_add(toc_rows_from(input_of(run, index, k), first), n, layer->channels, out);
-    toc_nn_activate(run->net->weights.kernels, layer->activation, layer->slope, out, n, layer->channels);
+    toc_nn_add(toc_rows_from(input_of(run, index, 0), first), toc_rows_from(input_of(run, index, 1), first), n,
+               layer->channels, out);
+    for (uint32_t k = 2; k < layer->n_inputs; k++)
+        toc_nn_add(out, toc_rows_from(input_of(run, index, k), first), n, layer->channels, out);
+    if (layer->activation != TOC_NN_NONE)
+        toc_nn_activate(run->net->weights.kernels, layer->activation, layer->slope, out, n, layer->channels);
 }
 
 /* Inputs that were planned into this buffer are there. */
@@ -184,6 +186,36 @@ static void fetch(const struct toc_run *run, uint32_t source, uint32_t stream, i
         toc_rows_put(toc_rows_from(block, from + r).at, channels, ret_rows + (size_t)r * channels);
 }
 
+/* Thousands of streams' rings are in no cache: those of the stream after next are asked for while this one is copied.
+ */
+#define FORESIGHT 2u
+#define LINE_FLOATS 16u
+
+static void foresee(const struct toc_run *run, uint32_t source, uint32_t stream, int64_t from, uint32_t n)
+{
+    const struct toc_layer *layer = layer_of(run, source);
+    uint32_t slots = layer->margin_left, channels = layer->channels, slot;
+
+    if (stream >= run->n_streams || from >= 0)
+        return;
+    n = (int64_t)n < -from ? n : (uint32_t)-from;
+    slot = (uint32_t)((run->states[stream]->seen / layer->step + slots - (uint64_t)-from) % slots);
+    for (const float *ring = run->states[stream]->values + run->net->ring_at[source]; n > 0; n--) {
+        for (uint32_t c = 0; c < channels; c += LINE_FLOATS)
+            __builtin_prefetch(ring + (size_t)slot * channels + c);
+        slot = slot + 1 == slots ? 0 : slot + 1;
+    }
+}
+
+static void foresee_taps(const struct toc_run *run, uint32_t index, const struct reach *reach, uint32_t stream)
+{
+    const struct toc_layer *layer = layer_of(run, index);
+
+    for (uint32_t k = 0; k < layer->kernel; k++)
+        foresee(run, layer->inputs[0], stream, (int64_t)k * layer->dilation - layer->pad_left,
+                (reach->out_rows - 1) * layer->stride + 1);
+}
+
 static void fetch_taps(const struct toc_run *run, uint32_t index, const struct reach *reach, uint32_t stream,
                        float *work)
 {
@@ -204,8 +236,10 @@ static void block_taps(const struct toc_run *run, uint32_t index, const struct r
     size_t row = (size_t)layer->kernel * layer->in_channels;
     float *work = run->buffers->work;
 
-    for (uint32_t s = 0; s < run->n_streams; s++)
+    for (uint32_t s = 0; s < run->n_streams; s++) {
+        foresee_taps(run, index, reach, s + FORESIGHT);
         fetch_taps(run, index, reach, s, work + s * reach->out_rows * row);
+    }
     conv.stride = layer->kernel;
     conv.dilation = 1;
     toc_nn_conv1d(run->net->weights.kernels, &conv, (struct toc_rows){work, (ptrdiff_t)layer->in_channels},
@@ -213,8 +247,6 @@ static void block_taps(const struct toc_run *run, uint32_t index, const struct r
 }
 
 /* Few rows of many streams: row t of all of them makes a better tile than all rows of one. */
-#define ROWS_OF_A_TILE 6u
-
 static void convolve_across(const struct toc_run *run, uint32_t index, const struct reach *reach, size_t rows_of_stream)
 {
     const struct toc_layer *layer = layer_of(run, index);
@@ -237,9 +269,11 @@ static void block_rows_in_order(const struct toc_run *run, uint32_t index, const
     uint32_t of_stream = (uint32_t)(left + reach->rows);
     struct toc_rows work = {run->buffers->work, (ptrdiff_t)layer->in_channels};
 
-    for (uint32_t s = 0; s < run->n_streams; s++)
+    for (uint32_t s = 0; s < run->n_streams; s++) {
+        foresee(run, layer->inputs[0], s + FORESIGHT, -left, left > 0 ? (uint32_t)left : 0);
         fetch(run, layer->inputs[0], s, -left, of_stream, toc_rows_from(work, (int64_t)s * of_stream).at);
-    if (layer->op == TOC_OP_CONV1D && reach->out_rows < ROWS_OF_A_TILE && run->n_streams > reach->out_rows) {
+    }
+    if (layer->op == TOC_OP_CONV1D && run->n_streams > reach->out_rows) {
         convolve_across(run, index, reach, of_stream);
         return;
     }

@@ -12,7 +12,7 @@
 
 /* A block of streams: so many rows of input, of all streams together, keep the buffers in the second cache and fill the
  * tiles of a product. */
-#define TOC_NET_BLOCK_ROWS 320u
+#define TOC_NET_BLOCK_ROWS 1280u
 #define TOC_NET_STREAMS 64u
 
 struct toc_net {

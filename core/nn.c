@@ -489,11 +489,15 @@ void toc_nn_scale(struct toc_rows rows, uint32_t n, uint32_t channels, const flo
     }
 }
 
-void toc_nn_add(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out)
+void toc_nn_add(struct toc_rows a, struct toc_rows b, uint32_t n, uint32_t channels, struct toc_rows out)
 {
-    for (uint32_t t = 0; t < n; t++)
+    for (uint32_t t = 0; t < n; t++) {
+        const float *x = from(a, t).at, *y = from(b, t).at;
+        float *sum = from(out, t).at;
+
         for (uint32_t c = 0; c < channels; c++)
-            from(out, t).at[c] += from(in, t).at[c];
+            sum[c] = finite_or_zero(x[c] + y[c]);
+    }
 }
 
 void toc_nn_copy(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out)

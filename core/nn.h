@@ -116,8 +116,8 @@ void toc_nn_softmax(const struct toc_kernels *kernels, struct toc_rows rows, uin
 /** x * scale + shift per channel: a batch norm that could not be folded. */
 void toc_nn_scale(struct toc_rows rows, uint32_t n, uint32_t channels, const float *scale, const float *shift);
 
-/** out += in */
-void toc_nn_add(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out);
+/** out = a + b; out may be a. */
+void toc_nn_add(struct toc_rows a, struct toc_rows b, uint32_t n, uint32_t channels, struct toc_rows out);
 void toc_nn_copy(struct toc_rows in, uint32_t n, uint32_t channels, struct toc_rows out);
 /** Non-finite values become 0. */
 void toc_nn_clean(const float *in, size_t n, float *ret_out);
