@@ -61,5 +61,5 @@ def read(path):
         return Graph(onnx.load(path))
     except Refused:
         raise
-    except (DecodeError, LookupError, ValueError, TypeError, AttributeError) as error:
+    except (DecodeError, onnx.checker.ValidationError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise Refused("%s is no ONNX file, or a damaged one: %s: %s" % (path, type(error).__name__, error))

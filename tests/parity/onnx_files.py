@@ -157,6 +157,34 @@ class Picture(nn.Module):
         return torch.softmax(self.d(torch.relu(self.c(x.flatten(1)))), 1)[:, :, None]
 
 
+class TextbookCnn(nn.Module):
+    """Row S1 as it stands: 28 x 28, two convolutions of 3 x 3 with pools, two dense layers."""
+    shape = (1, 28, 28)
+    gain = 2
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 32, 3), nn.Conv2d(32, 64, 3)
+        self.c, self.d = nn.Linear(1600, 128), nn.Linear(128, 10)
+
+    def forward(self, x):
+        x = F.max_pool2d(torch.relu(self.a(x)), 2)
+        x = F.max_pool2d(torch.relu(self.b(x)), 2)
+        return torch.softmax(self.d(torch.relu(self.c(x.flatten(1)))), 1)[:, :, None]
+
+
+class TextbookRnn(nn.Module):
+    """Row S2: two recurrent layers of 50 units over 100 rows of one number, one dense layer behind the last row."""
+    shape = (1, 100)
+
+    def __init__(self, kind):
+        super().__init__()
+        self.rnn, self.head = kind(1, 50, num_layers=2, batch_first=True), nn.Linear(50, 1)
+
+    def forward(self, x):
+        return self.head(self.rnn(x.transpose(1, 2))[0][:, -1])[:, :, None]
+
+
 class Depthwise(nn.Module):
     shape = (6, 30)
 
@@ -224,7 +252,7 @@ def same_answer(program, make, opset=14, seed=1, again=None, **options):
     torch.manual_seed(seed)
     net = make().eval()
     for weight in net.parameters():
-        weight.data *= 3 if weight.dim() > 1 else 1  # as created, networks hardly look at their input
+        weight.data *= getattr(net, "gain", 3) if weight.dim() > 1 else 1  # as created, networks hardly look at their input
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model = convert(net, torch.randn(1, *net.shape), folder, opset, **options)
         windows = torch.randn(4, 1, net.shape[0], again) if again else torch.randn(4, 1, *net.shape)
@@ -288,7 +316,8 @@ def main():
             ("rows_first", Rows, {}), ("read_twice", Means, {}), ("opset_11", Lstm, {"opset": 11}),
             ("causal", Causal, {}), ("causal_stream", Causal, {"stream": True, "again": 95}),
             ("open_length", Causal, dict(OPEN, length=50, again=50)), ("picture", Picture, {}),
-            ("depthwise", Depthwise, {})):
+            ("depthwise", Depthwise, {}), ("textbook_cnn", TextbookCnn, {}),
+            ("textbook_lstm", lambda: TextbookRnn(nn.LSTM), {}), ("textbook_gru", lambda: TextbookRnn(nn.GRU), {})):
         cases.case(name, lambda: same_answer(program, make, **options))
     cases.case("refused_operator", refused, lambda: Odd(torch.sin), ["Sin"])
     cases.case("refused_attention", refused, lambda: Odd(lambda x: x @ x.transpose(1, 2)), ["MatMul"])
