@@ -252,7 +252,7 @@ def same_answer(program, make, opset=14, seed=1, again=None, **options):
     torch.manual_seed(seed)
     net = make().eval()
     for weight in net.parameters():
-        weight.data *= getattr(net, "gain", 3) if weight.dim() > 1 else 1  # as created, networks hardly look at their input
+        weight.data *= getattr(net, "gain", 3) if weight.dim() > 1 else 1  # else it hardly looks at its input
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model = convert(net, torch.randn(1, *net.shape), folder, opset, **options)
         windows = torch.randn(4, 1, net.shape[0], again) if again else torch.randn(4, 1, *net.shape)
