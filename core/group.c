@@ -519,6 +519,14 @@ bool toc_group_pull(struct toc_group *g, toc_ns now, struct toc_rows *rows, stru
     return false;
 }
 
+bool toc_group_waits(const struct toc_group *g)
+{
+    bool waits = g->blocked_since != TOC_NS_NONE;
+    for (int i = 0; i < TOC_COMPONENTS; i++)
+        waits |= g->channel[i].ring && g->channel[i].gap_since != TOC_NS_NONE;
+    return waits;
+}
+
 const char *toc_group_sid(const struct toc_group *g)
 {
     return g->sid;

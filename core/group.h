@@ -61,6 +61,9 @@ bool toc_group_push(struct toc_group *group, const struct toc_chunk *chunk, toc_
  */
 bool toc_group_pull(struct toc_group *group, toc_ns now, struct toc_rows *rows, struct toc_stats *stats);
 
+/** As of the last pull: something is held back until time has passed. False: only a push can make rows. */
+bool toc_group_waits(const struct toc_group *group);
+
 const char *toc_group_sid(const struct toc_group *group);
 /** Counts per SI unit of the rows; NAN unknown. */
 double toc_group_scale(const struct toc_group *group);

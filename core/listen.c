@@ -243,6 +243,11 @@ uint32_t toc_listener_due_rows(const struct toc_listener *l)
     return l->block;
 }
 
+bool toc_listener_waits(const struct toc_listener *l)
+{
+    return toc_group_waits(l->group);
+}
+
 /* ---- features and motion ----------------------------------------------------------------------------------- */
 
 /* After a gap nothing of before may reach into what comes. */

@@ -66,6 +66,9 @@ bool toc_listener_advance(struct toc_listener *listener, toc_ns now, struct toc_
 /** Rows of the block that is due or out; 0 none. */
 uint32_t toc_listener_due_rows(const struct toc_listener *listener);
 
+/** After an advance: something is held back until time has passed, so it must be asked again although nothing comes. */
+bool toc_listener_waits(const struct toc_listener *listener);
+
 /** What a block said. */
 struct toc_listener_result {
     uint32_t n_hops; /* that went through the picker; 0: rows before the first whole hop after a restart */

@@ -74,6 +74,7 @@ struct toc_pipeline {
     uint32_t n_listeners;
     uint32_t *site_of;               /* owned, n_listeners */
     struct heard *heard;             /* owned, n_listeners */
+    bool *waits;                     /* owned, n_listeners: holds data back until time has passed */
     struct toc_turns *turns;         /* of the listeners */
     struct route *routes;            /* owned */
     size_t n_routes;
@@ -149,10 +150,11 @@ static int allocate_registry(struct toc_pipeline *p)
     p->listeners = calloc(n, sizeof *p->listeners);
     p->site_of = calloc(n, sizeof *p->site_of);
     p->heard = calloc(n, sizeof *p->heard);
+    p->waits = calloc(n, sizeof *p->waits);
     p->sites = calloc(n, sizeof *p->sites);
     p->places = calloc(n, sizeof *p->places);
     p->marked = calloc(n, sizeof *p->marked);
-    return p->listeners && p->site_of && p->heard && p->sites && p->places && p->marked ? 0 : -ENOMEM;
+    return p->listeners && p->site_of && p->heard && p->waits && p->sites && p->places && p->marked ? 0 : -ENOMEM;
 }
 
 static uint32_t site_index(struct toc_pipeline *p, const char *name)
@@ -302,6 +304,7 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     free(p->listeners);
     free(p->site_of);
     free(p->heard);
+    free(p->waits);
     free(p->batches);
     free(p->places);
     free(p->marked);
@@ -395,6 +398,7 @@ static bool add_to_batch(struct toc_pipeline *p, struct toc_batch *b, uint32_t l
     ease(p, listener);
     bool is_due = toc_listener_advance(p->listeners[listener], now, &p->stats);
     p->heard[listener].gaps += p->stats.gaps - gaps;
+    p->waits[listener] = toc_listener_waits(p->listeners[listener]);
     if (!is_due) {
         toc_turns_idle(p->turns, listener);
         return false;
@@ -752,7 +756,8 @@ void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
 {
     p->clock = now;
     for (uint32_t i = 0; i < p->n_listeners; i++) {
-        toc_turns_remind(p->turns, i, now); /* waits may have ended */
+        if (p->waits[i])
+            toc_turns_remind(p->turns, i, now); /* the wait may have ended */
         if (p->ticked == TOC_NS_NONE || now - p->ticked >= TOC_NS_PER_S)
             refresh_site(p, i, now);
     }

@@ -1,15 +1,16 @@
 /*
- * Ten thousand stations through the whole core: Steim2 records of made-up
+ * Thousands of stations through the whole core: Steim2 records of made-up
  * ground, phases spread, in the order of their data time. First flat out on
  * one thread, with the time of each part of the hallway; then in real time
- * with a worker, with the delay from the arrival of a record to the frames of
- * its last whole hop; then each stage alone on the same data. Prints figures,
+ * with two workers, with the delay from the arrival of a record to the frames
+ * of its last whole hop. Or each stage alone on the same data. Prints figures,
  * judges nothing.
  *
  *   bench_pipeline [stations [samples-per-record [seconds-in-real-time]]]
+ *   bench_pipeline stages
  *
  * Half of the stations stand off the 10 ms grid, so that their samples are interpolated. One in sixteen hears a small
- * quake each minute.
+ * quake each minute. Nothing is counted in the first seconds, while everybody begins and memory is touched.
  */
 #include <math.h>
 #include <pthread.h>
@@ -29,6 +30,7 @@
 #include "tests/unit/model_file.h"
 
 #define RATE 100
+#define WARM_S 6
 #define CYCLE_S 60
 #define CYCLE (CYCLE_S * RATE)
 #define TEMPLATES 32
@@ -60,7 +62,7 @@ struct player {
 
 static struct tape (*tapes)[3];
 static struct player *players;
-static uint32_t n_stations, calendar[SLOTS];
+static uint32_t n_stations, longest_record, calendar[SLOTS];
 static struct toc_inventory inventory;
 static struct toc_model *picker, *estimator;
 static struct toc_travel *travel;
@@ -343,7 +345,7 @@ static void flat_out_until(struct toc_pipeline *p, int64_t *slot, double until_s
 
 static void say(const char *what, double value, const char *unit)
 {
-    printf("bench pipeline_%u_%s %.4g %s\n", n_stations, what, value, unit);
+    printf("bench pipeline_%u%s_%s %.4g %s\n", n_stations, longest_record > RATE ? "_long_records" : "", what, value, unit);
     fflush(stdout);
 }
 
@@ -355,9 +357,9 @@ static void flat_out(double seconds)
     int64_t slot = T0 / SLOT_NS;
     say("create", lap(&since), "s");
     seat_players();
-    flat_out_until(p, &slot, 5, &warm); /* everybody has begun, memory is touched */
+    flat_out_until(p, &slot, WARM_S, &warm);
     double cpu = clock_s(CLOCK_THREAD_CPUTIME_ID);
-    flat_out_until(p, &slot, 5 + seconds, &t);
+    flat_out_until(p, &slot, WARM_S + seconds, &t);
     cpu = clock_s(CLOCK_THREAD_CPUTIME_ID) - cpu - t.make;
     const struct toc_stats *stats = toc_pipeline_stats(p);
     say("flat_out", t.station_s / cpu, "station_s_per_cpu_s");
@@ -475,7 +477,8 @@ static void note_delays(const struct toc_pipeline *p, struct delays *delays)
 /* Everyone whose record is complete within this slot has waited since its own arrival. */
 static void play_live(struct toc_pipeline *p, int64_t slot, double zero_s, struct parts *parts, struct delays *delays)
 {
-    for (uint32_t s = calendar[slot % SLOTS]; s != NOBODY; s = players[s].next) {
+    bool warm = slot < (T0 + WARM_S * TOC_NS_PER_S) / SLOT_NS;
+    for (uint32_t s = calendar[slot % SLOTS]; s != NOBODY && !warm; s = players[s].next) {
         struct player *player = &players[s];
         /* what the network can have said: whole hops, of rows that the interpolation has passed */
         toc_ns seen = player->arrival - (s % 2 ? 2 : 0) * TOC_GRID_NS, hop = TOC_NS_PER_S / 10;
@@ -535,7 +538,7 @@ static double run_live(struct toc_pipeline *p, struct pool *pool, double seconds
     while (slot < end && late < 5) { /* later than that is hopeless: what was reached is printed */
         double due = zero + toc_s_from_ns((slot + 1) * SLOT_NS - T0), behind = clock_s(CLOCK_REALTIME) - due;
         if (behind >= 0) {
-            late = behind > late ? behind : late;
+            late = behind > late && slot > (T0 + WARM_S * TOC_NS_PER_S) / SLOT_NS ? behind : late;
             play_live(p, slot++, zero, &parts, delays);
             if (slot % 10 == 0) {
                 toc_pipeline_tick(p, slot * SLOT_NS);
@@ -580,7 +583,7 @@ static void real_time(double seconds)
     d.waiting = calloc(n_stations, sizeof *d.waiting);
     open_pool(&pool);
     double cpu = clock_s(CLOCK_THREAD_CPUTIME_ID), took = clock_s(CLOCK_MONOTONIC);
-    double late = run_live(p, &pool, seconds, &d);
+    double late = run_live(p, &pool, WARM_S + seconds, &d);
     cpu = clock_s(CLOCK_THREAD_CPUTIME_ID) - cpu;
     took = clock_s(CLOCK_MONOTONIC) - took;
     double workers = close_pool(&pool);
@@ -646,7 +649,7 @@ static void stage_group(bool on_grid)
     struct toc_stream_settings settings = ((struct toc_settings)TOC_SETTINGS_DEFAULT).stream;
     struct toc_group *groups[ALONE];
     struct toc_stats stats = {0};
-    uint32_t n = ALONE < n_stations ? ALONE : n_stations;
+    const uint32_t n = ALONE;
     double push = 0, pull = 0, rows_taken = 0;
     for (uint32_t s = 0; s < n; s++) {
         char sid[TOC_SID_SIZE];
@@ -745,14 +748,13 @@ static void stages_alone(void)
     free(a);
 }
 
-int main(int argc, char **argv)
+static void open_world(uint32_t stations, uint32_t longest)
 {
     struct toc_layer layers[] = {{0, 5.5, 3.18}, {5.5, 6.3, 3.64}, {16, 6.7, 3.87}, {32, 7.8, 4.5}};
-    uint32_t longest = argc > 2 ? (uint32_t)atoi(argv[2]) : 100;
-    double seconds = argc > 3 ? atof(argv[3]) : 20;
-    n_stations = argc > 1 ? (uint32_t)atoi(argv[1]) : 10000;
+    n_stations = stations;
+    longest_record = longest;
     if (n_stations < 1 || n_stations > 20000 || longest < 20)
-        die("usage: bench_pipeline [1..20000 stations [20.. samples a record [seconds in real time]]]");
+        die("usage: bench_pipeline stages | [1..20000 stations [20.. samples a record [seconds in real time]]]");
     if (toc_travel_create(layers, 4, 1500, 100, &travel) < 0)
         die("no travel times");
     picker = load("picker");
@@ -762,11 +764,21 @@ int main(int argc, char **argv)
     for (uint32_t s = 0; s < n_stations; s++)
         add_station(s);
     make_tapes(longest);
-    stage_decode();
-    stage_group(true);
-    stage_group(false);
-    stages_alone();
-    flat_out(n_stations < 3000 ? 20 : n_stations < 6000 ? 10 : 5);
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = argc > 3 ? atof(argv[3]) : 20;
+    if (argc > 1 && strcmp(argv[1], "stages") == 0) {
+        open_world(ALONE, 100);
+        stage_decode();
+        stage_group(true);
+        stage_group(false);
+        stages_alone();
+        return 0;
+    }
+    open_world(argc > 1 ? (uint32_t)atoi(argv[1]) : 10000, argc > 2 ? (uint32_t)atoi(argv[2]) : 100);
+    flat_out(n_stations < 3000 ? 20 : 10);
     if (seconds > 0)
         real_time(seconds);
     return 0;

@@ -28,7 +28,11 @@ lines() {
     printf 'machine  %s, %s processors, %s\n' "$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo | head -n 1)" "$(nproc)" "$(date -u +%Y-%m-%d)"
     "$python" tests/bench/engine.py "$build" --data "$data"
     $pin "$build/tests/bench_decode"
-    "$build/tests/bench_pipeline" # a thread each for packets and for networks
+    $pin "$build/tests/bench_pipeline" stages
+    for run in '1000 100 5' '3000 100 5' '10000 280 5' '10000 100 20'; do
+        # shellcheck disable=SC2086
+        "$build/tests/bench_pipeline" $run # a thread for packets and two for all else
+    done
     quake=$data/replay/ridgecrest_2019-07-04
     if [ -d "$quake" ]; then
         for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
