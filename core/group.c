@@ -22,6 +22,7 @@ struct channel {
     const struct toc_channel *meta; /* borrowed from the inventory: the epoch of the newest chunk */
     const struct toc_channel *epochs; /* borrowed: the first of its epochs */
     uint32_t n_epochs;
+    toc_ns from, to;                /* when the first of them holds: read with each record, so not from the inventory */
     struct toc_ring *ring;          /* owned; NULL: the inventory has no such component */
     struct toc_resampler resampler;
     bool running;                   /* the resampler has a segment */
@@ -68,6 +69,8 @@ static int open_channel(struct channel *c, const struct toc_channel *meta, doubl
     double samples = fmin(fmax(ring_s * rate, 64), 1e6);
     memcpy(c->sid, meta->sid, sizeof c->sid);
     c->meta = c->epochs = meta;
+    c->from = meta->start == TOC_NS_NONE ? INT64_MIN : meta->start;
+    c->to = meta->end == TOC_NS_NONE ? INT64_MAX : meta->end;
     c->gap_since = TOC_NS_NONE;
     c->factor = 1;
     return toc_ring_create((uint32_t)samples, &c->ring);
@@ -174,6 +177,8 @@ void toc_group_configure(struct toc_group *g, const struct toc_stream_settings *
 
 static const struct toc_channel *epoch_of(const struct channel *c, toc_ns time)
 {
+    if (c->n_epochs == 1 && time >= c->from && time < c->to)
+        return c->epochs;
     for (uint32_t i = 0; i < c->n_epochs; i++)
         if (toc_channel_holds(&c->epochs[i], time))
             return &c->epochs[i];

@@ -125,9 +125,31 @@ static size_t step(struct toc_picker_phase *phase, const struct view *view, enum
     return 1;
 }
 
+/* What rest means for a phase: the logit-odds below which it cannot be due, is not held, and is armed again. */
+static double resting_odds(double threshold)
+{
+    double held = log(threshold) - log1p(-threshold) - LOWER_BY, half = log(threshold / 2.0) - log1p(-threshold / 2.0);
+
+    return fmin(held, half) - 1e-6; /* rounding may not decide here */
+}
+
+/* The usual case by far, without an exponential: the odds are at most what the larger rival alone leaves. */
+static bool rests(struct toc_picker_phase *phase, const float *frame, enum toc_phase which, double resting)
+{
+    double rival = fmax((double)frame[0], (double)frame[which == TOC_PHASE_P ? 2 : 1]);
+
+    if (!((double)frame[1 + which] - rival < resting))
+        return false;
+    phase->held = 0;
+    phase->armed = true;
+    return true;
+}
+
 size_t toc_picker_extract(struct toc_picker *picker, const struct toc_picker_settings *settings, const float *frames,
                           size_t n, int64_t first_frame, struct toc_pick *ret_picks, size_t max)
 {
+    const double thresholds[] = {settings->p_threshold, settings->s_threshold};
+    const double resting[] = {resting_odds(thresholds[TOC_PHASE_P]), resting_odds(thresholds[TOC_PHASE_S])};
     size_t found = 0;
 
     for (size_t i = 0; i < n; i++, frames += TOC_PICKER_OUTPUTS) {
@@ -139,10 +161,12 @@ size_t toc_picker_extract(struct toc_picker *picker, const struct toc_picker_set
         if (!frame_is_finite(frames))
             continue;
         for (enum toc_phase p = TOC_PHASE_P; p <= TOC_PHASE_S; p++) {
-            struct view view = view_of(frames, p, index);
-            double threshold = p == TOC_PHASE_P ? settings->p_threshold : settings->s_threshold;
+            struct view view;
 
-            found += step(&picker->phase[p], &view, p, threshold, settings->dead_s, ret_picks + found, max - found);
+            if (rests(&picker->phase[p], frames, p, resting[p]))
+                continue;
+            view = view_of(frames, p, index);
+            found += step(&picker->phase[p], &view, p, thresholds[p], settings->dead_s, ret_picks + found, max - found);
         }
     }
     return found;
