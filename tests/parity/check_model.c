@@ -1,9 +1,9 @@
 /*
- * check_model PATH...
+ * check_model [--more X] PATH...
  *
  * PATH.safetensors on the input of PATH.vec (tests/parity/make.py): with every
  * instruction set of this machine the output must be PyTorch's to 1e-5 of its
- * largest value (of 1, when that is smaller); the same bits must come out of
+ * largest value (of 1, when that is smaller) and X; the same bits must come out of
  * any part of the window, and, of a graph that streams, out of any blocks.
  * Prints the largest difference; the first that is too large fails.
  */
@@ -28,6 +28,7 @@ struct check {
     uint8_t *bytes;             /* owned */
     float *whole, *again;       /* owned; [out_rows][outputs] */
     uint32_t random;
+    double more; /* allowed on top */
 };
 
 __attribute__((format(printf, 2, 3))) static bool fails(const struct check *check, const char *format, ...)
@@ -103,7 +104,7 @@ static bool check_whole(struct check *check, struct toc_model_scratch *scratch, 
         off = difference <= off ? off : difference; /* NaN stays */
     }
     *worst = off / largest > *worst ? off / largest : *worst;
-    return off <= TOLERANCE * largest || fails(check, "off by %g, the largest value is %g", off, largest);
+    return off <= TOLERANCE * largest + check->more || fails(check, "off by %g, the largest value is %g", off, largest);
 }
 
 static bool check_parts(struct check *check, struct toc_model_scratch *scratch)
@@ -150,9 +151,9 @@ static bool check_streams(struct check *check, struct toc_model_scratch *scratch
     return good;
 }
 
-static bool check_set(const char *name, const struct toc_kernels *kernels, double *worst)
+static bool check_set(const char *name, const struct toc_kernels *kernels, double more, double *worst)
 {
-    struct check check = {.name = name, .set = kernels->name, .random = 1};
+    struct check check = {.name = name, .set = kernels->name, .random = 1, .more = more};
     struct toc_model_scratch *scratch = NULL;
     bool good = read_vector(&check) && load(&check, kernels);
 
@@ -171,13 +172,19 @@ static bool check_set(const char *name, const struct toc_kernels *kernels, doubl
 int main(int argc, char **argv)
 {
     static const char *const sets[] = {"plain", "avx2", "avx512"};
-    double worst = 0;
-    bool good = argc > 1;
+    double worst = 0, more = 0;
+    int first = 1;
+    bool good;
 
-    for (int i = 1; i < argc; i++)
+    if (argc > 3 && strcmp(argv[1], "--more") == 0) {
+        more = strtod(argv[2], NULL);
+        first = 3;
+    }
+    good = argc > first;
+    for (int i = first; i < argc; i++)
         for (size_t s = 0; s < sizeof(sets) / sizeof(*sets); s++)
             if (toc_kernels_named(sets[s]) != NULL)
-                good = check_set(argv[i], toc_kernels_named(sets[s]), &worst) && good;
+                good = check_set(argv[i], toc_kernels_named(sets[s]), more, &worst) && good;
     printf("largest difference %.2e\n", worst);
     return good ? 0 : 1;
 }
