@@ -87,9 +87,9 @@ static inline vector v_reciprocal(vector x)
 
 static inline vector v_finite(vector x)
 {
-    const int nan_or_infinite = 0x99;
+    enum { NAN_OR_INFINITE = 0x99 }; /* of the classes, those that are no numbers */
 
-    return _mm512_maskz_mov_ps(_knot_mask16(_mm512_fpclass_ps_mask(x, nan_or_infinite)), x);
+    return _mm512_maskz_mov_ps(_knot_mask16(_mm512_fpclass_ps_mask(x, NAN_OR_INFINITE)), x);
 }
 
 static inline vector v_leak(vector x, vector slope)

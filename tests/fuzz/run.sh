@@ -16,8 +16,14 @@ for source in core/*.c daemon/*.c; do
     [ "$source" = daemon/main.c ] && continue
     object=$out/obj/$(echo "$source" | tr / _).o
     [ "$object" -nt "$source" ] && continue
+    set=
+    [ "$(uname -m)" = x86_64 ] && case $source in
+        core/kernels_avx2.c) set='-mavx2 -mfma' ;;
+        core/kernels_avx512.c) set='-mavx512f -mavx512dq -mavx512vl -mfma' ;;
+        core/kernels.c) set=-DTOC_KERNELS_X86 ;;
+    esac
     # shellcheck disable=SC2086
-    clang $flags $sanitize -fsanitize=fuzzer-no-link -c "$source" -o "$object" || exit 1
+    clang $flags $set $sanitize -fsanitize=fuzzer-no-link -c "$source" -o "$object" || exit 1
 done
 rm -f "$out/libtocsin.a"
 ar rcs "$out/libtocsin.a" "$out"/obj/*.o
@@ -30,6 +36,7 @@ for source in tests/fuzz/fuzz_*.c; do
     mkdir -p "$out/corpus-$kind"
     set -- "$out/corpus-$kind"
     [ -d "tests/fuzz/corpus/$kind" ] && set -- "$@" "tests/fuzz/corpus/$kind"
+    [ -f "tests/fuzz/$kind.dict" ] && set -- "-dict=tests/fuzz/$kind.dict" "$@"
     OPENBLAS_NUM_THREADS=1 "$out/$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=20 -max_len=70000 \
         -artifact_prefix="$out/$kind-" -print_final_stats=1 "$@" >"$out/$name.log" 2>&1
     code=$?
