@@ -43,8 +43,7 @@ struct toc_product {
 
 struct toc_kernels {
     const char *name; /* "plain", "avx2", "avx512" */
-    /* Products of at most this many columns gain from paired weights: else half a vector would idle, or the loads of
-     * the input would be what takes the time. 0: none. */
+    /* Products of at most this many columns have paired weights, or half a vector would idle; 0: none. */
     uint32_t paired_columns;
     void (*multiply)(const struct toc_product *product);
     /* In place. exp: relative error below 2e-7, of arguments within +-87 (others are clamped, a NaN to -87). sigmoid,

@@ -1,8 +1,7 @@
 /*
  * AVX-512 (F, DQ, VL): vectors of sixteen, thirty-two registers. Layers of
- * eight channels would leave half of each vector idle, those of sixteen wait
- * for the loads of their input: their weights are paired, so that even and
- * odd terms of a sum go side by side.
+ * eight channels would leave half of each vector idle: their weights are
+ * paired, so that even and odd terms of a sum go side by side.
  */
 #include <immintrin.h>
 #include <string.h>
@@ -104,7 +103,7 @@ static inline vector v_scale(vector p, vector t)
 
 #define SET toc_kernels_avx512
 #define SET_NAME "avx512"
-#define PAIRED 16
+#define PAIRED 8
 #define TILE_PAIRED 12
 
 /* Two neighbouring terms of a row, all over the vector. */

@@ -149,36 +149,29 @@ static void multiply_columns(const struct toc_product *p, const struct tile *fir
     }
 }
 
-/* Few columns: one or two vectors hold two terms of each column side by side, and one load of two neighbouring floats
- * of a row serves both. The bias comes last. */
+/* Few columns: a vector holds two terms of each column side by side, and one load of two neighbouring floats of a row
+ * serves both. The bias comes last. */
 #if PAIRED
-INLINE void pair_run(const struct toc_product *p, const struct tile *t, const int rows, const int vectors)
+INLINE void pair_run(const struct toc_product *p, const struct tile *t, const int rows)
 {
-    vector sum[TILE_PAIRED + 1][2];
-    const vector slope = v_all(p->slope), init = vectors == 1 ? v_load_twice(t->init) : v_load(t->init);
+    vector sum[TILE_PAIRED + 1];
+    const vector slope = v_all(p->slope), init = v_load_twice(t->init);
     const ptrdiff_t step = p->in_step;
     const float *weight = t->weight, *run = t->in;
 
-    UNROLL for (int r = 0; r <= rows; r++) sum[r][0] = sum[r][1] = v_all(0.0f);
+    UNROLL for (int r = 0; r <= rows; r++) sum[r] = v_all(0.0f);
     for (uint32_t s = 0; s < p->segments; s++, run += p->segment_step)
-        for (const float *in = run, *end = run + p->segment; in < end; in += 2, weight += vectors * LANES) {
-            vector w[2];
+        for (const float *in = run, *end = run + p->segment; in < end; in += 2, weight += LANES) {
+            vector w = v_load(weight);
 
-            UNROLL for (int v = 0; v < vectors; v++) w[v] = v_load(weight + v * LANES);
-            UNROLL for (int r = 0; r < rows; r++)
-            {
-                vector x = v_all_pairs(in + r * step);
-
-                UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v_fma(x, w[v], sum[r][v]);
-            }
+            UNROLL for (int r = 0; r < rows; r++) sum[r] = v_fma(v_all_pairs(in + r * step), w, sum[r]);
         }
-    UNROLL for (int r = 0; r < rows; r += 3 - vectors)
+    UNROLL for (int r = 0; r < rows; r += 2)
     {
         float *out = t->out + r * p->out_step;
-        vector x = v_add_pairs(sum[r][0], vectors == 1 ? sum[r + 1][0] : sum[r][1]);
+        vector x = v_finite(v_leak(v_add(v_add_pairs(sum[r], sum[r + 1]), init), slope));
 
-        x = v_finite(v_leak(v_add(x, init), slope));
-        if (vectors == 1 && r + 1 < rows)
+        if (r + 1 < rows)
             v_store_halves(out, out + p->out_step, x, p->columns);
         else
             v_store_part(out, x, p->columns);
@@ -186,18 +179,14 @@ INLINE void pair_run(const struct toc_product *p, const struct tile *t, const in
 }
 
 /* clang-format off */
-#define PAIR(rows, vectors)                                                                                            \
-    static void pair_##rows##_##vectors(const struct toc_product *p, const struct tile *t)                             \
+#define PAIR(rows)                                                                                                     \
+    static void pair_##rows(const struct toc_product *p, const struct tile *t)                                         \
     {                                                                                                                  \
-        pair_run(p, t, rows, vectors);                                                                                 \
+        pair_run(p, t, rows);                                                                                          \
     }
-#define PAIRS(v) PAIR(1, v) PAIR(2, v) PAIR(3, v) PAIR(4, v) PAIR(5, v) PAIR(6, v) PAIR(7, v) PAIR(8, v) PAIR(9, v)    \
-    PAIR(10, v) PAIR(11, v) PAIR(12, v)
-#define PAIR_NAMES(v) {pair_1_##v, pair_2_##v, pair_3_##v, pair_4_##v, pair_5_##v, pair_6_##v, pair_7_##v, pair_8_##v, \
-    pair_9_##v, pair_10_##v, pair_11_##v, pair_12_##v}
-PAIRS(1)
-PAIRS(2)
-static tile_function *const pair_tiles[][TILE_PAIRED] = {PAIR_NAMES(1), PAIR_NAMES(2)};
+PAIR(1) PAIR(2) PAIR(3) PAIR(4) PAIR(5) PAIR(6) PAIR(7) PAIR(8) PAIR(9) PAIR(10) PAIR(11) PAIR(12)
+static tile_function *const pair_tiles[] = {pair_1, pair_2, pair_3, pair_4,  pair_5,  pair_6,
+                                            pair_7, pair_8, pair_9, pair_10, pair_11, pair_12};
 /* clang-format on */
 
 static void multiply_pairs(const struct toc_product *p)
@@ -206,7 +195,7 @@ static void multiply_pairs(const struct toc_product *p)
 
     for (uint32_t done = 0, rows; done < p->rows; done += rows) {
         rows = even_part(p->rows - done, TILE_PAIRED);
-        pair_tiles[p->columns > LANES / 2][rows - 1](p, &t);
+        pair_tiles[rows - 1](p, &t);
         t.in += (ptrdiff_t)rows * p->in_step;
         t.out += (ptrdiff_t)rows * p->out_step;
     }
