@@ -34,7 +34,7 @@
 #define LOCATE_NS TOC_NS_PER_S        /* ... and relocated, for the sites that stay silent */
 #define HOP_ROWS_MAX 100u
 
-/* Channel sid to listener; sorted for bsearch. */
+/* Channel sid to listener. */
 struct route {
     char sid[TOC_SID_SIZE];
     uint32_t listener;
@@ -78,6 +78,8 @@ struct toc_pipeline {
     struct toc_turns *turns;         /* of the listeners */
     struct route *routes;            /* owned */
     size_t n_routes;
+    uint32_t *hashed;                /* owned, hash_mask + 1: place in routes + 1, or 0; linear probing */
+    uint32_t hash_mask;
     struct toc_site *sites;          /* owned */
     uint32_t n_sites;
     struct toc_geo_point *places;    /* owned, of the sites */
@@ -126,6 +128,42 @@ static bool is_ground_motion(const char *sid)
 static int by_sid(const void *a, const void *b)
 {
     return strcmp(((const struct route *)a)->sid, ((const struct route *)b)->sid);
+}
+
+/* FNV-1a (Fowler, Noll and Vo). */
+static uint32_t hash_of(const char *sid)
+{
+    uint32_t hash = 2166136261u;
+    for (; *sid; sid++)
+        hash = (hash ^ (uint8_t)*sid) * 16777619u;
+    return hash;
+}
+
+static const struct route *find_route(const struct toc_pipeline *p, const char *sid)
+{
+    for (uint32_t at = hash_of(sid) & p->hash_mask; p->hashed[at] != 0; at = (at + 1) & p->hash_mask)
+        if (strcmp(p->routes[p->hashed[at] - 1].sid, sid) == 0)
+            return &p->routes[p->hashed[at] - 1];
+    return NULL;
+}
+
+/* At most half full, so that a search ends soon. */
+static int hash_routes(struct toc_pipeline *p)
+{
+    uint32_t size = 16;
+    while (size < 2 * p->n_routes)
+        size *= 2;
+    p->hash_mask = size - 1;
+    p->hashed = calloc(size, sizeof *p->hashed);
+    if (!p->hashed)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->n_routes; i++) {
+        uint32_t at = hash_of(p->routes[i].sid) & p->hash_mask;
+        while (p->hashed[at] != 0)
+            at = (at + 1) & p->hash_mask;
+        p->hashed[at] = i + 1;
+    }
+    return 0;
 }
 
 /* Routes of all channels, once each, sorted: channels of a group stand together, so listeners are numbered by name. */
@@ -191,6 +229,8 @@ static int build_registry(struct toc_pipeline *p, const struct toc_inventory *in
 {
     char group[TOC_SID_SIZE], last[TOC_SID_SIZE] = "";
     int r = list_channels(p, inventory);
+    if (r == 0)
+        r = hash_routes(p);
     if (r == 0)
         r = allocate_registry(p);
     for (size_t i = 0; r == 0 && i < p->n_routes; i++) {
@@ -308,6 +348,7 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     free(p->batches);
     free(p->places);
     free(p->marked);
+    free(p->hashed);
     free(p->routes);
     free(p->sites);
     free(p->estimates);
@@ -352,10 +393,8 @@ static bool hear(struct toc_pipeline *p, uint32_t listener, const struct toc_chu
 
 void toc_pipeline_push(struct toc_pipeline *p, const struct toc_chunk *chunk, toc_ns now)
 {
-    struct route key;
-    memcpy(key.sid, chunk->sid, sizeof key.sid);
+    const struct route *route = find_route(p, chunk->sid);
     p->clock = now;
-    const struct route *route = p->n_routes ? bsearch(&key, p->routes, p->n_routes, sizeof key, by_sid) : NULL;
     if (!route) {
         p->stats.records_unknown++;
         return;

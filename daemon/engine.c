@@ -12,8 +12,6 @@
 #include "daemon/files.h"
 #include "daemon/log.h"
 
-#define LATENCY_GROUPS_MAX 4096
-
 static int say(char *why, size_t size, int err, const char *what, const char *reason)
 {
     snprintf(why, size, "%s: %s", what, reason);
@@ -99,7 +97,10 @@ static int make_pipeline(const struct toc_config *config, uint32_t workers, stru
     char reason[256] = "";
     int err = toc_pipeline_create(&parts, &engine->pipeline, reason, sizeof(reason));
 
-    return err < 0 ? say(why, size, err, "pipeline", reason[0] ? reason : strerror(-err)) : 0;
+    if (err < 0)
+        return say(why, size, err, "pipeline", reason[0] ? reason : strerror(-err));
+    engine->latencies = calloc(toc_pipeline_groups(engine->pipeline) + 1, sizeof(engine->latencies[0]));
+    return engine->latencies ? 0 : say(why, size, -ENOMEM, "pipeline", strerror(ENOMEM));
 }
 
 int toc_engine_init(const struct toc_config *config, uint32_t workers, struct toc_engine *ret_engine, char *ret_why,
@@ -123,6 +124,7 @@ int toc_engine_init(const struct toc_config *config, uint32_t workers, struct to
 
 void toc_engine_finish(struct toc_engine *engine)
 {
+    free(engine->latencies);
     toc_pipeline_destroy(engine->pipeline);
     toc_model_destroy(engine->estimator);
     toc_model_destroy(engine->picker);
@@ -148,7 +150,7 @@ static int by_value(const void *a, const void *b)
 
 void toc_engine_heartbeat(const struct toc_engine *engine, toc_ns now, struct toc_heartbeat *ret_heartbeat)
 {
-    static double latencies[LATENCY_GROUPS_MAX]; /* scratch, too large for the stack; one thread */
+    double *latencies = engine->latencies;
     size_t n = 0, total = toc_pipeline_groups(engine->pipeline);
     struct toc_heartbeat beat = {.stations_total = (uint32_t)total, .feed_latency_s = (double)NAN};
     struct toc_group_report group;
@@ -157,7 +159,7 @@ void toc_engine_heartbeat(const struct toc_engine *engine, toc_ns now, struct to
         bool up = group.status == TOC_STATION_OK || group.status == TOC_STATION_CLIPPED;
 
         beat.stations_up += up;
-        if (up && group.newest != TOC_NS_NONE && n < LATENCY_GROUPS_MAX)
+        if (up && group.newest != TOC_NS_NONE)
             latencies[n++] = toc_s_from_ns(now - group.newest);
     }
     if (n > 0) {

@@ -18,6 +18,7 @@ struct toc_engine {
     struct toc_travel *travel;
     struct toc_model *picker, *estimator; /* NULL: classical methods */
     struct toc_pipeline *pipeline;
+    double *latencies; /* owned; scratch of the heartbeat, one for each station group */
 };
 
 /**
