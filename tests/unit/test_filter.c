@@ -320,6 +320,41 @@ static void test_no_drift_after_a_thousand_million_samples(void **state)
     }
 }
 
+/* Off the grid by 0, 0.05, 2.5, 9.99 ms and long after the start; other rates and the first samples are left to single pushes. */
+static void test_a_run_says_what_single_samples_say(void **state)
+{
+    const toc_ns offsets_ns[] = {0, 50000, 2500000, 9990000};
+    const double some_hz[] = {100, 100.001, 40, 200};
+    (void)state;
+    for (size_t k = 0; k < 16; k++) {
+        struct toc_resampler one, many;
+        float samples[900], singles[4000], runs[4000];
+        int64_t first, index;
+        int n = 0, m = 0;
+        assert_int_equal(toc_resampler_start(&one, some_hz[k / 4], T0 + offsets_ns[k % 4]), 0);
+        if (k % 2) { /* months later */
+            one.count += INT64_C(1000000000);
+            one.next += (int64_t)(1e11 / some_hz[k / 4]);
+        }
+        many = one;
+        for (int i = 0; i < 900; i++)
+            samples[i] = (float)(1e5 * sin(0.1 * i) + i % 7);
+        for (int i = 0; i < 900; i++)
+            n += toc_resampler_push(&one, (double)samples[i] * 0.3, singles + n, &index);
+        for (uint32_t i = 0, took; i < 900; i += took) {
+            uint32_t asked = 1 + i * 31 % 97;
+            took = toc_resampler_push_run(&many, samples + i, 0.3, asked < 900 - i ? asked : 900 - i, runs + m, &first);
+            assert_int_equal(took > 0, k / 4 == 0 && (i > 3 || many.pass)); /* only there it is for */
+            m += took > 0 ? (int)took : toc_resampler_push(&many, (double)samples[i] * 0.3, runs + m, &first);
+            took = took > 0 ? took : 1;
+        }
+        assert_int_equal(m, n);
+        assert_memory_equal(runs, singles, (size_t)n * sizeof *runs);
+        assert_int_equal(many.next, one.next);
+        assert_int_equal(many.count, one.count);
+    }
+}
+
 static void test_resampler_refuses_and_survives(void **state)
 {
     static const double bad[] = {19.9, 1000.1, 0, -100, NAN, INFINITY};
@@ -358,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_on_the_grid_passes_untouched),
         cmocka_unit_test(test_off_the_grid_is_interpolated),
         cmocka_unit_test(test_no_drift_after_a_thousand_million_samples),
+        cmocka_unit_test(test_a_run_says_what_single_samples_say),
         cmocka_unit_test(test_resampler_refuses_and_survives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

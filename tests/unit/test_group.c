@@ -307,6 +307,29 @@ static void pulls_append_and_stop_before_a_gap(void **state)
     close_bed(b);
 }
 
+/* Who holds something back must be asked again as time passes; the others need not be. */
+static void waits_are_told(void **state)
+{
+    (void)state;
+    struct bed *b = zne();
+    for (const char *c = "ZNE"; *c; c++)
+        push(b, *c, 0, 100, 1);
+    pull(b, 1);
+    assert_false(toc_group_waits(b->group));
+    for (const char *c = "ZNE"; *c; c++)
+        push(b, *c, 150, 200, 2);
+    assert_int_equal(pull(b, 2), 0);
+    assert_true(toc_group_waits(b->group)); /* for what is missing before */
+    assert_int_equal(pull(b, 2.1 + b->settings.gap_hold_s), 50);
+    assert_false(toc_group_waits(b->group));
+    push(b, 'Z', 200, 300, 6);
+    assert_int_equal(pull(b, 6), 0);
+    assert_true(toc_group_waits(b->group)); /* for the horizontals */
+    assert_int_equal(pull(b, 6.1 + b->settings.align_wait_s), 100);
+    assert_false(toc_group_waits(b->group));
+    close_bed(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +342,7 @@ int main(void)
         cmocka_unit_test(horizontals_are_turned_and_a_reversed_vertical_flipped),
         cmocka_unit_test(clipping_is_marked_where_it_is),
         cmocka_unit_test(future_and_unknown_are_refused),
-        cmocka_unit_test(pulls_append_and_stop_before_a_gap)};
+        cmocka_unit_test(pulls_append_and_stop_before_a_gap),
+        cmocka_unit_test(waits_are_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
