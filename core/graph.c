@@ -57,6 +57,50 @@ double toc_graph_work(const struct toc_graph *graph, uint32_t n)
     return sum_work(graph, n, &heaviest);
 }
 
+uint32_t toc_graph_most_rows(const struct toc_graph *graph, uint32_t n)
+{
+    uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {n};
+    double most = -1;
+    uint32_t index = 0;
+
+    for (uint32_t i = 0; i < graph->n_layers; i++) {
+        const struct toc_layer *layer = &graph->layers[i];
+        double values;
+
+        if (i > 0)
+            rows[i] = layer->folded ? rows[layer->inputs[0]] : toc_layer_rows(layer, rows[layer->inputs[0]]);
+        values = ((double)rows[i] + layer->margin_left) * (double)toc_layer_values(layer);
+        if (toc_layer_is_attention(layer)) /* what all rows are compared by */
+            values += (double)rows[i] * (layer->op == TOC_OP_ATTENTION ? 2 * layer->channels : layer->units);
+        index = values > most ? i : index;
+        most = values > most ? values : most;
+    }
+    return index;
+}
+
+uint32_t toc_graph_most_weights(const struct toc_graph *graph)
+{
+    double most = -1;
+    uint32_t index = 0;
+
+    for (uint32_t i = 0; i < graph->n_layers; i++) {
+        struct toc_tensor_spec specs[TOC_GRAPH_TENSORS_MAX];
+        uint32_t n = toc_layer_tensors(&graph->layers[i], specs);
+        double values = 0;
+
+        for (uint32_t t = 0; t < n; t++) {
+            double product = 1;
+
+            for (uint32_t d = 0; d < specs[t].n_dims; d++)
+                product *= specs[t].dims[d];
+            values += product;
+        }
+        index = values > most ? i : index;
+        most = values > most ? values : most;
+    }
+    return index;
+}
+
 /* ---- the parts of the check, each over one layer, in order ---- */
 
 static int check_inputs(struct check *check, uint32_t index)

@@ -29,6 +29,11 @@ struct toc_graph {
  * @return 0, or -EINVAL (shapes do not fit, a limit is passed, a layer is used by nobody, a window of no length) */
 int toc_graph_check(struct toc_graph *graph, char *ret_why, size_t why_size);
 
+/** Whom to name when something does not fit: the layer with most values in its rows (what it looks back on and compares
+ * included) for n input rows, and the one with most in its tensors. */
+uint32_t toc_graph_most_rows(const struct toc_graph *graph, uint32_t n);
+uint32_t toc_graph_most_weights(const struct toc_graph *graph);
+
 /** Multiplications (comparisons, for a pool) of a run over n input rows, elementwise work left out. */
 double toc_graph_work(const struct toc_graph *graph, uint32_t n);
 

@@ -51,7 +51,7 @@ struct load {
     struct toc_tensors tensors;                                      /* owned */
     const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
     const struct toc_kernels *kernels;
-    struct toc_model *model;                                         /* owned until handed out */
+    struct toc_model *model; /* owned until handed out */
     char *why;
     size_t why_size;
 };
@@ -208,20 +208,32 @@ static int read_tensors(struct load *load)
 
 /* ---- all together ---- */
 
+static int refuse_size(struct load *load, int error, uint32_t largest, const char *what)
+{
+    const struct toc_layer *layer = &load->model->graph.layers[largest];
+
+    if (error != -E2BIG)
+        return refuse(load, error, "out of memory");
+    return refuse(load, error, "layer '%s' (%s): %s not fit into 64 MiB, this layer's are the largest", layer->name,
+                  toc_layer_op_str(layer->op), what);
+}
+
 /* A window of the stated length must fit, or the file is of no use. */
 static int try_buffers(struct load *load)
 {
     const struct toc_model *model = load->model;
-    uint32_t step = toc_model_stride(model);
+    uint32_t rows = model->graph.length > 0 ? model->graph.length : toc_model_stride(model);
     struct toc_net_buffers *buffers = NULL;
     struct toc_net_state *state = NULL;
-    int error = toc_net_buffers_create(model->net, model->graph.length > 0 ? model->graph.length : step, &buffers);
+    int error = toc_net_buffers_create(model->net, rows, &buffers);
 
     if (error == 0)
         error = toc_net_state_create(model->net, &state);
     toc_net_buffers_destroy(buffers);
     toc_net_state_destroy(state);
-    return error == 0 ? 0 : refuse(load, error, "buffers or state do not fit into 64 MiB");
+    if (error == 0)
+        return 0;
+    return refuse_size(load, error, toc_graph_most_rows(&model->graph, rows), "buffers or state do");
 }
 
 static int make_net(struct load *load)
@@ -230,7 +242,7 @@ static int make_net(struct load *load)
     int error = toc_net_create(&model->graph, load->kernels, load->bound, &model->net, load->why, load->why_size);
 
     if (error == -E2BIG || error == -ENOMEM)
-        return refuse(load, error, "weights do not fit");
+        return refuse_size(load, error, toc_graph_most_weights(&model->graph), "weights do");
     return error != 0 ? error : try_buffers(load);
 }
 
@@ -252,8 +264,8 @@ static int load_all(struct load *load, const uint8_t *bytes, size_t len)
     return error != 0 ? error : make_net(load);
 }
 
-int toc_model_load_for(const struct toc_kernels *kernels, const uint8_t *bytes, size_t len, struct toc_model **ret_model,
-                       char *ret_why, size_t why_size)
+int toc_model_load_for(const struct toc_kernels *kernels, const uint8_t *bytes, size_t len,
+                       struct toc_model **ret_model, char *ret_why, size_t why_size)
 {
     struct load *load = calloc(1, sizeof(*load));
     int error = -ENOMEM;

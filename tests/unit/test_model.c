@@ -1001,13 +1001,30 @@ static void buffers_beyond_the_limit_are_refused(void **state)
 
     (void)state;
     model_file_start(&file, 1);
-    model_file_graph(&file, "{\"input\":{\"channels\":4096,\"length\":1000000},\"layers\":[{\"op\":\"relu\","
-                            "\"name\":\"x\"}]}");
-    expect_refusal(&file, "64 MiB", -E2BIG);
+    model_file_graph(&file, "{\"input\":{\"channels\":4,\"length\":1000000},\"layers\":[{\"op\":\"relu\","
+                            "\"name\":\"w\"},{\"op\":\"concat\",\"name\":\"x\",\"inputs\":[\"w\",\"w\",\"w\","
+                            "\"w\",\"w\"]},{\"op\":\"maxpool\",\"name\":\"y\",\"kernel\":2}]}");
+    expect_refusal(&file, "layer 'x' (concat): buffers or state do not fit into 64 MiB", -E2BIG);
     model_file_start(&file, 1);
     model_file_graph(&file, "{\"input\":{\"channels\":4096},\"layers\":[{\"op\":\"maxpool\",\"name\":\"x\","
                             "\"kernel\":4096,\"stride\":1,\"padding\":\"causal\"}]}");
-    expect_refusal(&file, "64 MiB", -E2BIG);
+    expect_refusal(&file, "layer 'input' (input): buffers or state do not fit into 64 MiB", -E2BIG);
+    model_file_start(&file, 1);
+    model_file_graph(&file, "{\"input\":{\"channels\":1,\"length\":4700},\"layers\":[{\"op\":\"relu\",\"name\":\"w\"},"
+                            "{\"op\":\"additive_attention\",\"name\":\"x\",\"units\":4000},"
+                            "{\"op\":\"relu\",\"name\":\"y\"}]}");
+    model_file_tensor(&file, "x.Wx", 1, 4000, 0, 0, 1);
+    model_file_tensor(&file, "x.Wt", 1, 4000, 0, 0, 1);
+    model_file_tensor(&file, "x.bh", 4000, 0, 0, 0, 1);
+    model_file_tensor(&file, "x.Wa", 4000, 1, 0, 0, 1);
+    model_file_tensor(&file, "x.ba", 1, 0, 0, 0, 1);
+    expect_refusal(&file, "layer 'x' (additive_attention): more than 1e+11", -EINVAL);
+    model_file_start(&file, 1); /* 17 MB of a single column, which take whole vectors */
+    model_file_graph(&file,
+                     "{\"input\":{\"channels\":1024},\"layers\":[{\"op\":\"relu\",\"name\":\"w\"},{\"op\":\"conv1d\","
+                     "\"name\":\"x\",\"channels\":1,\"kernel\":4096,\"padding\":\"causal\",\"bias\":false}]}");
+    model_file_tensor(&file, "x.weight", 1, 1024, 4096, 0, 1);
+    expect_refusal(&file, "layer 'x' (conv1d): weights do not fit into 64 MiB", -E2BIG);
 }
 
 /* ---- damaged files ---- */
