@@ -33,6 +33,7 @@ lines() {
         # shellcheck disable=SC2086
         "$build/tests/bench_pipeline" $run # a thread for packets and two for all else
     done
+    "$build/tests/bench_latency" "$build/tocsind" # not pinned: server, daemon and workers
     quake=$data/replay/ridgecrest_2019-07-04
     if [ -d "$quake" ]; then
         for hop in 0.5 0.1; do replay replay_ridgecrest_21_stations_1h "$(cd "$quake" && pwd)" $hop; done
