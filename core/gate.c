@@ -41,11 +41,11 @@ bool toc_gate_closes(struct toc_gate *gate, const struct toc_gate_rule *rule, co
 {
     if (!rule->gate && gate->missed == 0)
         return false;
-    bool open = follows || is_loud(rows, n, rule->level);
+    bool open = (follows && !rule->strict) || is_loud(rows, n, rule->level);
     if (open)
         gate->loud_until = first + n;
     if (rule->gate)
-        open = open || first + n - gate->loud_until < (int64_t)TOC_GATE_OPEN_ROWS;
+        open = open || first + n - gate->loud_until < (int64_t)(rule->strict ? TOC_GATE_STRICT_ROWS : TOC_GATE_OPEN_ROWS);
     else
         open = open || has_come(first, n, moment);
     if (!open)

@@ -14,13 +14,15 @@
 #include "core/window.h"
 
 #define TOC_GATE_OPEN_ROWS 300u    /* open so long after the last row that was loud */
+#define TOC_GATE_STRICT_ROWS 100u  /* ... when strict */
 #define TOC_GATE_KEPT_ROWS 200u    /* rows that were left out: the last 2 s are kept */
 #define TOC_GATE_RETURN_ROWS 1000u /* a station that is let go quiet returns within so much data */
 
 /** What it is asked to do. */
 struct toc_gate_rule {
     bool gate;   /* false: leave nothing out */
-    float level; /* log10 of the ratio at or above which a row is loud; kept when gate falls */
+    bool strict; /* an arrival that is followed is no reason to stay open: what is loud in it is */
+    float level; /* log10 of the ratio at or above which a row is loud */
 };
 
 /** State of one station; a plain value. */

@@ -191,19 +191,19 @@ bool toc_listener_push(struct toc_listener *l, const struct toc_chunk *chunk, to
     return true;
 }
 
-void toc_listener_ease(struct toc_listener *l, double gate_ratio, double hop_s)
+void toc_listener_ease(struct toc_listener *l, enum toc_load_mode mode, double gate_ratio)
 {
-    uint32_t step = (uint32_t)lround(hop_s * TOC_MODEL_RATE_HZ) / l->hop * l->hop;
-    l->next_rule.gate = gate_ratio > 0;
-    if (gate_ratio > 0)
-        l->next_rule.level = (float)log10(gate_ratio);
+    uint32_t step = (uint32_t)lround(toc_load_hop_s(mode) * TOC_MODEL_RATE_HZ) / l->hop * l->hop;
+    l->next_rule = (struct toc_gate_rule){.gate = mode != TOC_LOAD_NORMAL, .level = (float)log10(gate_ratio),
+                                          .strict = mode == TOC_LOAD_SLOWEST};
     l->step = step > l->hop && step <= TOC_ROWS_MAX ? step : l->hop;
 }
 
-/* Rows up to the last multiple of `step`. */
+/* Rows up to the last end of a step of whole hops. Longer steps end at another hop in each listener: not all at once. */
 static uint32_t whole_rows(const struct toc_listener *l, uint32_t step)
 {
-    int64_t end = l->rows.first + l->rows.n, boundary = end - end % step;
+    int64_t end = l->rows.first + l->rows.n, own = l->group_index * (int64_t)l->hop;
+    int64_t boundary = end - (end + own) % step;
     return boundary > l->rows.first ? (uint32_t)(boundary - l->rows.first) : 0;
 }
 
@@ -459,24 +459,22 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
     int64_t first = l->rows.first + from, end = first + l->hop;
-    uint32_t n = l->classic ? pick_classic(l, from, picks)
-                            : (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE,
-                                                           first / STRIDE, picks, TOC_LISTEN_PICKS_MAX);
+    uint32_t n = 0;
+    if (l->classic)
+        n = pick_classic(l, from, picks);
+    else if (frames)
+        n = (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE, first / STRIDE, picks,
+                                         TOC_LISTEN_PICKS_MAX);
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
     for (int i = 0; i < FOLLOWED; i++)
         step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, scratch, result);
-    result->n_hops++;
+    result->n_hops += l->classic || frames;
+    result->n_gated += !l->classic && !frames;
 }
 
-/* A quiet listener follows nothing and says nothing. */
-static void conclude_gated(const struct toc_listener *l, struct toc_listener_result *result)
-{
-    result->n_hops = result->n_picks = result->n_estimates = 0;
-    result->n_gated = network_rows(l) / l->hop;
-}
-
-/* @param features of the block, @param frames of its whole hops, @param scratch of the estimator */
+/* @param features of the block, @param frames of its whole hops, NULL when the gate kept them from the network, @param scratch of
+ * the estimator */
 static void conclude(struct toc_listener *l, const float *features, const float *frames,
                      struct toc_model_scratch *scratch, struct toc_listener_result *result)
 {
@@ -487,8 +485,8 @@ static void conclude(struct toc_listener *l, const float *features, const float 
         (void)toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick);
     }
     for (uint32_t from = lead; from < l->block; from += l->hop)
-        conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES, frames + (from - lead) / STRIDE * OUTPUTS,
-                     scratch, result);
+        conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES,
+                     frames ? frames + (from - lead) / STRIDE * OUTPUTS : NULL, scratch, result);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
@@ -602,10 +600,8 @@ static void run_together(struct toc_listener *const *listeners, uint32_t n, stru
         if (waiting[i] > 0)
             push_alike(listeners, n, s, i, waiting);
     for (uint32_t i = 0; i < n; i++)
-        if (s->gated[i])
-            conclude_gated(listeners[i], &ret_results[i]);
-        else
-            conclude(listeners[i], features_of(s, i), frames_of(s, i), s->estimator, &ret_results[i]);
+        conclude(listeners[i], features_of(s, i), s->gated[i] ? NULL : frames_of(s, i), s->estimator,
+                 &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/group.h"
+#include "core/load.h"
 #include "core/model.h"
 #include "core/settings.h"
 #include "core/types.h"
@@ -49,15 +50,13 @@ bool toc_listener_push(struct toc_listener *listener, const struct toc_chunk *ch
                        struct toc_stats *stats);
 
 /**
- * How much to do from the next block on, when there is more to do than time (core/load.h).
+ * How much to do from the next block on, when there is more to do than time: see core/load.h for the modes, core/gate.h for
+ * what is left out. Before a listener that was left out goes on, the network is given the rows it missed; of more than are
+ * kept the last ones, from zero state. Motion and estimates are never left out.
  *
- * @param gate_ratio  0: every row goes through the picker network. Else only while something moves (core/gate.h): an arrival is
- *                    followed, or the fast over slow RMS of a component reached this ratio a short while ago. Before a
- *                    quiet listener goes on, the network is given the rows it missed; of more than are kept the last
- *                    ones, from zero state.
- * @param hop_s       blocks end at whole multiples of this, at most 1 s; 0: of the configured hop
+ * @param gate_ratio  fast over slow RMS at which something moves, above 1
  */
-void toc_listener_ease(struct toc_listener *listener, double gate_ratio, double hop_s);
+void toc_listener_ease(struct toc_listener *listener, enum toc_load_mode mode, double gate_ratio);
 
 /** Take the rows that are decided at `now`, up to 1 s of them. @return true: at least one hop is full, and the listener is
  * out until it was given back; false: none is, or it is out already */

@@ -6,12 +6,16 @@
  */
 #include "core/load.h"
 
-#define SETTLE_NS (TOC_NS_PER_S / 2)
+#include <math.h>
+
+#define SETTLE_NS (TOC_NS_PER_S / 5)
+#define SQUEEZE 1.5
+#define SQUEEZE_MAX 10.0
 #define PATIENCE_MAX 16
 
 void toc_load_init(struct toc_load *load)
 {
-    *load = (struct toc_load){.raised = TOC_NS_NONE, .lowered = TOC_NS_NONE, .calm = TOC_NS_NONE};
+    *load = (struct toc_load){.raised = TOC_NS_NONE, .lowered = TOC_NS_NONE, .calm = TOC_NS_NONE, .squeeze = 1};
 }
 
 static void be_patient(struct toc_load *load, double relax_s, toc_ns now)
@@ -23,14 +27,29 @@ static void be_patient(struct toc_load *load, double relax_s, toc_ns now)
         load->patience_s = relax_s;
 }
 
-static bool step_up(struct toc_load *load, double relax_s, toc_ns now)
+/* A step needs time to show, less when the wait goes on growing. */
+static bool shows_nothing(const struct toc_load *load, double wait_s, toc_ns now)
 {
+    if (load->raised == TOC_NS_NONE)
+        return true;
+    bool grows = wait_s > load->raised_wait_s + toc_s_from_ns(SETTLE_NS) / 2;
+    return now - load->raised >= (grows ? SETTLE_NS : 3 * SETTLE_NS);
+}
+
+static bool step_up(struct toc_load *load, double relax_s, double wait_s, toc_ns now)
+{
+    bool slowest = load->mode == TOC_LOAD_SLOWEST;
     load->calm = TOC_NS_NONE;
-    if (load->mode == TOC_LOAD_SLOWEST || (load->raised != TOC_NS_NONE && now - load->raised < SETTLE_NS))
+    if (!shows_nothing(load, wait_s, now))
         return false;
+    load->raised = now;
+    load->raised_wait_s = wait_s;
+    if (slowest) {
+        load->squeeze = fmin(load->squeeze * SQUEEZE, SQUEEZE_MAX);
+        return false;
+    }
     be_patient(load, relax_s, now);
     load->mode++;
-    load->raised = now;
     return true;
 }
 
@@ -44,10 +63,15 @@ static bool step_down(struct toc_load *load, toc_ns now)
 bool toc_load_step(struct toc_load *load, const struct toc_load_settings *s, double wait_s, toc_ns now)
 {
     if (wait_s >= s->behind_s)
-        return step_up(load, s->relax_s, now);
+        return step_up(load, s->relax_s, wait_s, now);
     if (wait_s > s->behind_s / 2 || load->calm == TOC_NS_NONE)
         load->calm = now;
-    bool rested = now - load->calm >= toc_ns_from_s(load->patience_s);
+    if (load->squeeze > 1 && now - load->calm >= 2 * SETTLE_NS) {
+        load->squeeze = fmax(load->squeeze / SQUEEZE, 1);
+        load->calm = now; /* the next step waits as long again */
+        return false;
+    }
+    bool rested = now - load->calm >= toc_ns_from_s(load->mode == TOC_LOAD_GATE ? load->patience_s : s->relax_s);
     return load->mode != TOC_LOAD_NORMAL && rested && step_down(load, now);
 }
 

@@ -6,7 +6,8 @@
  *   NORMAL   every block of every station goes through the picker network
  *   GATE     ... of stations where something moves; quiet ones are watched by the cheap detector alone
  *   SLOWER   the same, in blocks of 0.5 s: the same picks later, at less cost a sample
- *   SLOWEST  the same, in blocks of 1 s
+ *   SLOWEST  the same, in blocks of 1 s, and what follows an arrival counts as quiet unless it moves; if that is not
+ *            enough, it takes ever more to count as moving
  */
 #ifndef TOC_CORE_LOAD_H
 #define TOC_CORE_LOAD_H
@@ -22,16 +23,19 @@ enum toc_load_mode { TOC_LOAD_NORMAL, TOC_LOAD_GATE, TOC_LOAD_SLOWER, TOC_LOAD_S
 struct toc_load {
     enum toc_load_mode mode;
     toc_ns raised, lowered; /* when a step up, a step down was last taken; TOC_NS_NONE never */
+    double raised_wait_s;   /* the wait then */
     toc_ns calm;            /* nothing has waited long since; TOC_NS_NONE not known */
-    double patience_s;      /* calm asked for before the next step down */
+    double patience_s;      /* calm asked for before the step down to NORMAL */
+    double squeeze;         /* factor of the gate's ratio, 1 but in SLOWEST */
 };
 
 void toc_load_init(struct toc_load *load);
 
 /**
- * Up one mode when the oldest data wait behind_s or longer, at most every 0.5 s (a mode needs time to show). Down one
- * after relax_s without waits of half of behind_s; when a step down had to be taken back within 2 relax_s the patience
- * doubles, up to 16 relax_s, so that a load at the edge does not swing.
+ * Up one mode when the oldest data wait behind_s or longer, again after 0.6 s, or 0.2 s if the wait goes on growing; in
+ * SLOWEST the gate's ratio grows by half instead, up to tenfold, and shrinks again as soon as waits are short. Down one mode
+ * after relax_s without waits of half of behind_s; when the step down to NORMAL had to be taken back within 2 relax_s the
+ * patience for it doubles, up to 16 relax_s, so that a load at the edge does not swing.
  *
  * @param wait_s  age of the oldest waiting data, 0: none wait
  * @return true when the mode changed

@@ -424,10 +424,12 @@ enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *p, const u
  * in the slowest mode: near a large earthquake everybody is near one. */
 static void ease(struct toc_pipeline *p, uint32_t listener)
 {
-    bool near = p->load.mode != TOC_LOAD_SLOWEST && toc_turns_is_favoured(p->turns, listener);
-    double gate = p->load.mode == TOC_LOAD_NORMAL ? 0 : p->settings.load.gate_ratio;
-    double hop_s = near ? 0 : toc_load_hop_s(p->load.mode);
-    toc_listener_ease(p->listeners[listener], near ? sqrt(gate) : gate, hop_s);
+    enum toc_load_mode mode = p->load.mode;
+    double ratio = p->settings.load.gate_ratio * p->load.squeeze;
+    if (mode != TOC_LOAD_SLOWEST && toc_turns_is_favoured(p->turns, listener))
+        toc_listener_ease(p->listeners[listener], mode ? TOC_LOAD_GATE : mode, (1 + ratio) / 2);
+    else
+        toc_listener_ease(p->listeners[listener], mode, ratio);
 }
 
 /* Takes the listener's turn. @return true: it is in the batch */
@@ -691,6 +693,7 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
         struct toc_listener_result *result = &b->results[i];
         toc_listener_give(b->listeners[i], &p->next_pick_id, result);
         refresh_site(p, b->index[i], now);
+        p->stats.blocks++;
         p->stats.windows += result->n_hops;
         for (uint32_t k = 0; k < result->n_picks; k++) {
             p->heard[b->index[i]].picks++;

@@ -96,7 +96,7 @@ void toc_pipeline_tick(struct toc_pipeline *pipeline, toc_ns now);
  * given back, and within a batch in its own. What a station says depends on neither.
  *
  * Who waited longest goes first; data of stations where waves of an open event may arrive now, or whose picks it has,
- * are taken as if they had waited 1 s longer. A batch is small when few wait and holds at most some milliseconds of work.
+ * are taken as if they had waited 0.5 s longer. A batch is small when few wait and holds at most some milliseconds of work.
  */
 struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *pipeline, toc_ns now);
 /** Run the network. Pure: touches only the batch. */

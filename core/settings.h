@@ -84,7 +84,7 @@ struct toc_settings {
         .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 10, .bridge_s = 0.1, .future_s = 2,             \
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
         .picker = {.hop_s = 0.1, .p_threshold = 0.9, .s_threshold = 0.88, .dead_s = 1.0, .warmup_s = 10},         \
-        .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 2},                                               \
+        .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 3},                                               \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
                        .min_expected = 0.4, .close_s = 120},                                                     \

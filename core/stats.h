@@ -20,6 +20,7 @@
     X(gaps)               /* passed without data */                                                                \
     X(gaps_bridged)       /* short enough for a straight line */                                                   \
     X(rate_changes)                                                                                               \
+    X(blocks)             /* of stations, each of one or more windows */                                           \
     X(windows)            /* given to the network */                                                               \
     X(windows_gated)      /* not given to it: behind, and the station was quiet (core/load.h) */                   \
     X(load_changes)                                                                                               \

@@ -16,7 +16,7 @@
 #include "core/nstime.h"
 
 /** How much earlier a favoured station's turn comes. */
-#define TOC_TURNS_LEAD TOC_NS_PER_S
+#define TOC_TURNS_LEAD (TOC_NS_PER_S / 2)
 
 struct toc_turns;
 

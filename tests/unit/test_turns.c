@@ -124,11 +124,11 @@ static void favoured_ones_go_first_and_nobody_starves(void **state)
     (void)state;
     assert_int_equal(toc_turns_create(3, &t), 0);
     toc_turns_arrived(t, 0, S, 100 * S);
-    toc_turns_arrived(t, 1, S, 100 * S + 500 * MS);
+    toc_turns_arrived(t, 1, S, 100 * S + 400 * MS);
     toc_turns_favour(t, 1, true); /* while it waits */
     assert_int_equal(next(t), 1);
     /* 1 always has more; 0 gets its turn when it has waited for the lead */
-    for (toc_ns now = 100 * S + 500 * MS; before < 1000; before++, now += 10 * MS) {
+    for (toc_ns now = 100 * S + 10 * MS; before < 1000; before++, now += 10 * MS) {
         toc_turns_back(t, 1, 0, 100 * S, now);
         toc_turns_idle(t, 1);
         toc_turns_arrived(t, 1, 100 * S, now);
@@ -136,7 +136,7 @@ static void favoured_ones_go_first_and_nobody_starves(void **state)
         if (taken == 0)
             break;
     }
-    assert_in_range(before, 45, 55);
+    assert_in_range(before, 47, 51);
     toc_turns_favour(t, 1, false);
     assert_false(toc_turns_is_favoured(t, 1));
     toc_turns_destroy(t);
@@ -164,13 +164,19 @@ static void up_at_once_and_down_in_calm(void **state)
     assert_int_equal(pass(&load, 0.29, 5, &now), 0);
     assert_int_equal(pass(&load, 0.3, 0.1, &now), 1);
     assert_int_equal(load.mode, TOC_LOAD_GATE);
-    assert_int_equal(pass(&load, 0.5, 0.4, &now), 0); /* a mode needs time to show */
-    assert_int_equal(pass(&load, 0.5, 1, &now), 2);
+    assert_int_equal(pass(&load, 0.35, 0.5, &now), 0); /* a mode needs time to show */
+    assert_int_equal(pass(&load, 0.35, 0.2, &now), 1);
+    assert_int_equal(pass(&load, 0.5, 0.3, &now), 1); /* it grows: less time */
     assert_int_equal(load.mode, TOC_LOAD_SLOWEST);
-    assert_int_equal(pass(&load, 9, 20, &now), 0); /* there is nothing above */
+    assert_true(load.squeeze == 1);
+    assert_int_equal(pass(&load, 9, 20, &now), 0); /* there is no mode above, but the gate narrows */
+    assert_true(load.squeeze == 10);
     assert_int_equal(pass(&load, 0.2, 20, &now), 0); /* not behind, not calm */
-    assert_int_equal(pass(&load, 0.1, 9.9, &now), 0);
-    assert_int_equal(pass(&load, 0.1, 0.3, &now), 1);
+    assert_true(load.squeeze == 10);
+    assert_int_equal(pass(&load, 0.1, 6, &now), 0);
+    assert_true(load.squeeze == 1);
+    assert_int_equal(pass(&load, 0.1, 9.5, &now), 1);
+    assert_int_equal(load.mode, TOC_LOAD_SLOWER);
     assert_int_equal(pass(&load, 0.1, 20.4, &now), 2);
     assert_int_equal(load.mode, TOC_LOAD_NORMAL);
     assert_int_equal(pass(&load, 0, 100, &now), 0);
