@@ -95,7 +95,7 @@ struct toc_listener {
     struct toc_classic *classic;     /* owned; NULL: network */
     struct followed followed[FOLLOWED];
     struct progress now;
-    struct toc_gate gate;
+    struct toc_gate *gate;           /* owned; with the stream */
     /* history by absolute index */
     struct toc_motion_step steps[STEPS];
     int64_t first_step, end_step; /* kept: [first, end) */
@@ -123,7 +123,8 @@ static int create_networks(struct toc_listener *l, const struct toc_listener_par
     if (toc_model_inputs(l->model) != TOC_FEATURES || toc_model_outputs(l->model) != OUTPUTS ||
         toc_model_stride(l->model) != STRIDE)
         return -EINVAL;
-    return toc_model_stream_create(l->model, &l->stream);
+    l->gate = calloc(1, sizeof *l->gate);
+    return l->gate ? toc_model_stream_create(l->model, &l->stream) : -ENOMEM;
 }
 
 static int create_stages(struct toc_listener *l, const struct toc_listener_parts *parts)
@@ -171,6 +172,7 @@ void toc_listener_destroy(struct toc_listener *l)
         toc_estimator_destroy(l->followed[i].estimator);
     toc_classic_destroy(l->classic);
     toc_model_stream_destroy(l->stream);
+    free(l->gate);
     toc_motion_destroy(l->motion);
     toc_features_destroy(l->features);
     toc_group_destroy(l->group);
@@ -255,15 +257,16 @@ static void restart(struct toc_listener *l, int64_t index)
 {
     toc_features_reset(l->features);
     toc_motion_reset(l->motion, l->stand.acceleration);
-    if (l->stream)
+    if (l->stream) {
         toc_model_stream_reset(l->stream);
-    else
+        toc_gate_reset(l->gate, index);
+    } else {
         toc_classic_reset(l->classic);
+    }
     toc_picker_reset(&l->picker);
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
     l->first_row = index;
-    toc_gate_reset(&l->gate, index);
     l->first_step = l->end_step = 0;
     l->now = (struct progress){
         .started = index, .end_row = index, .last_changed = index, .last_clipped = index - CLIP_MEMORY};
@@ -541,7 +544,7 @@ static bool is_following(const struct toc_listener *l)
 static void catch_up(struct toc_listener *l, struct toc_listen_scratch *s, float *frames)
 {
     bool whole;
-    uint32_t n = toc_gate_take_missed(&l->gate, s->missed, &whole);
+    uint32_t n = toc_gate_take_missed(l->gate, s->missed, &whole);
     if (!whole) {
         toc_model_stream_reset(l->stream);
         toc_picker_reset(&l->picker);
@@ -559,7 +562,7 @@ static uint32_t pass_gate(struct toc_listener *l, struct toc_listen_scratch *s, 
     s->gated[i] = false;
     if (!l->stream || n == 0)
         return 0;
-    s->gated[i] = toc_gate_closes(&l->gate, &l->rule, rows, n, l->rows.first + lead_rows(l), l->group_index * l->hop,
+    s->gated[i] = toc_gate_closes(l->gate, &l->rule, rows, n, l->rows.first + lead_rows(l), l->group_index * l->hop,
                                   is_following(l));
     if (s->gated[i])
         return 0;

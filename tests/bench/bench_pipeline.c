@@ -12,6 +12,7 @@
  * Half of the stations stand off the 10 ms grid, so that their samples are interpolated. One in sixteen hears a small
  * quake each minute. Nothing is counted in the first seconds, while everybody begins and memory is touched.
  */
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "core/decode.h"
+#include "core/estimator.h"
 #include "core/group.h"
 #include "core/model.h"
 #include "core/picker.h"
@@ -373,6 +375,24 @@ static void flat_out(double seconds)
     say("gaps", (double)stats->gaps, "");
     say("memory", (rss_kb() - before) / n_stations / 3, "KB_per_channel");
     toc_pipeline_destroy(p);
+}
+
+/* What a channel takes when no network listens to it. Measured first: freed memory is the next one's. */
+static void memory_without_networks(void)
+{
+    struct toc_model *networks[] = {picker, estimator};
+    struct parts parts = {0};
+    int64_t slot = T0 / SLOT_NS;
+    double before = rss_kb();
+    picker = estimator = NULL;
+    struct toc_pipeline *p = open_pipeline(0);
+    picker = networks[0];
+    estimator = networks[1];
+    seat_players();
+    flat_out_until(p, &slot, WARM_S, &parts);
+    say("memory_without_networks", (rss_kb() - before) / n_stations / 3, "KB_per_channel");
+    toc_pipeline_destroy(p);
+    malloc_trim(0);
 }
 
 /* ---- in real time ----------------------------------------------------------------------------------------- */
@@ -748,6 +768,32 @@ static void stages_alone(void)
     free(a);
 }
 
+/* One followed arrival takes ten of these a second. */
+static void stage_estimator(void)
+{
+    struct toc_motion_step step = {.pa_z = 1e-3f, .pv_z = 1e-4f, .pd_z = 1e-5f, .pe_z = 1e-6f, .pv_h = 1e-4f};
+    struct toc_pick pick = {.id = 1, .time = T0};
+    struct toc_model_scratch *scratch;
+    struct toc_estimator *followed[ALONE];
+    struct toc_estimate estimate;
+    double since = clock_s(CLOCK_THREAD_CPUTIME_ID);
+    if (toc_model_scratch_create(estimator, 1, &scratch) < 0)
+        die("out of memory");
+    for (uint32_t s = 0; s < ALONE; s++) {
+        if (toc_estimator_create(estimator, &followed[s]) < 0)
+            die("out of memory");
+        toc_estimator_start(followed[s], &pick, &step, 1, true);
+    }
+    (void)lap(&since);
+    for (int i = 0; i < 100; i++)
+        for (uint32_t s = 0; s < ALONE; s++)
+            (void)toc_estimator_step(followed[s], scratch, &step, &estimate);
+    printf("bench stage_estimator %.3g us_per_step\n", 1e6 * lap(&since) / (100.0 * ALONE));
+    for (uint32_t s = 0; s < ALONE; s++)
+        toc_estimator_destroy(followed[s]);
+    toc_model_scratch_destroy(scratch);
+}
+
 static void open_world(uint32_t stations, uint32_t longest)
 {
     struct toc_layer layers[] = {{0, 5.5, 3.18}, {5.5, 6.3, 3.64}, {16, 6.7, 3.87}, {32, 7.8, 4.5}};
@@ -775,9 +821,11 @@ int main(int argc, char **argv)
         stage_group(true);
         stage_group(false);
         stages_alone();
+        stage_estimator();
         return 0;
     }
     open_world(argc > 1 ? (uint32_t)atoi(argv[1]) : 10000, argc > 2 ? (uint32_t)atoi(argv[2]) : 100);
+    memory_without_networks();
     flat_out(n_stations < 3000 ? 20 : 10);
     if (seconds > 0)
         real_time(seconds);
