@@ -4,7 +4,8 @@
  * PATH.safetensors on the input of PATH.vec (tests/parity/make.py): with every
  * instruction set of this machine the output must be PyTorch's to 1e-5 of its
  * largest value (of 1, when that is smaller) and X; the same bits must come out of
- * any part of the window, and, of a graph that streams, out of any blocks.
+ * any part of the window, and, of a graph that streams, out of any blocks, of
+ * one stream or of several together.
  * Prints the largest difference; the first that is too large fails.
  */
 #include <math.h>
@@ -19,6 +20,7 @@
 #include "tests/unit/model_file.h"
 
 #define TOLERANCE 1e-5
+#define STREAMS 5 /* pushed together */
 
 struct check {
     const char *name, *set;
@@ -26,7 +28,7 @@ struct check {
     uint32_t rows, inputs, out_rows, outputs;
     const float *in, *expected; /* into bytes */
     uint8_t *bytes;             /* owned */
-    float *whole, *again;       /* owned; [out_rows][outputs] */
+    float *whole, *again;       /* owned; [out_rows][outputs], again: of STREAMS */
     uint32_t random;
     double more; /* allowed on top */
 };
@@ -66,7 +68,7 @@ static bool read_vector(struct check *check)
     check->in = (const float *)(check->bytes + 16);
     check->expected = check->in + n_in;
     check->whole = calloc(n_out, sizeof(float));
-    check->again = calloc(n_out, sizeof(float));
+    check->again = calloc(STREAMS * n_out, sizeof(float));
     return check->whole != NULL && check->again != NULL;
 }
 
@@ -138,6 +140,53 @@ static bool check_stream(struct check *check, struct toc_model_scratch *scratch,
     return true;
 }
 
+/* Streams with input of their own, pushed together. */
+static void push_together(struct check *check, struct toc_model_scratch *scratch,
+                          struct toc_model_stream *const *streams, const float *in, float *together, float *out)
+{
+    uint32_t stride = toc_model_stride(check->model);
+    size_t inputs = check->inputs, outputs = check->outputs;
+
+    for (uint32_t t = 0, n; t < check->rows; t += n) {
+        n = stride * (1 + draw(check, 9));
+        n = check->rows - t < n ? check->rows - t : n;
+        for (size_t s = 0; s < STREAMS; s++)
+            memcpy(together + s * n * inputs, in + (s * check->rows + t) * inputs, n * inputs * sizeof(*in));
+        toc_model_push_many(check->model, streams, STREAMS, scratch, together, n, out);
+        for (size_t s = 0; s < STREAMS; s++)
+            memcpy(check->again + (s * check->out_rows + t / stride) * outputs, out + s * (n / stride) * outputs,
+                   n / stride * outputs * sizeof(*out));
+    }
+}
+
+static bool check_together(struct check *check, struct toc_model_scratch *scratch)
+{
+    size_t n_in = (size_t)check->rows * check->inputs, n_out = (size_t)check->out_rows * check->outputs;
+    struct toc_model_stream *streams[STREAMS] = {NULL};
+    float *in = calloc(2 * STREAMS * n_in, sizeof(*in)), *out = calloc(STREAMS * n_out, sizeof(*out));
+    bool good = in != NULL && out != NULL;
+
+    for (size_t s = 0; good && s < STREAMS; s++) {
+        good = toc_model_stream_create(check->model, &streams[s]) == 0;
+        for (size_t i = 0; i < n_in; i++)
+            in[s * n_in + i] = check->in[i] * ((float)s - 1.5f);
+    }
+    if (good)
+        push_together(check, scratch, streams, in, in + STREAMS * n_in, out);
+    for (size_t s = 0; good && s < STREAMS; s++) {
+        uint32_t rows = 0;
+
+        toc_model_run_window(check->model, scratch, in + s * n_in, check->rows, check->whole, &rows);
+        if (memcmp(check->again + s * n_out, check->whole, n_out * sizeof(*out)) != 0)
+            good = fails(check, "stream %zu of %d pushed together is not its window", s, STREAMS);
+    }
+    for (size_t s = 0; s < STREAMS; s++)
+        toc_model_stream_destroy(streams[s]);
+    free(in);
+    free(out);
+    return good;
+}
+
 static bool check_streams(struct check *check, struct toc_model_scratch *scratch)
 {
     struct toc_model_stream *stream = NULL;
@@ -148,7 +197,7 @@ static bool check_streams(struct check *check, struct toc_model_scratch *scratch
     for (uint32_t largest = 1; good && largest <= check->out_rows; largest *= 4)
         good = check_stream(check, scratch, stream, largest);
     toc_model_stream_destroy(stream);
-    return good;
+    return good && check_together(check, scratch);
 }
 
 static bool check_set(const char *name, const struct toc_kernels *kernels, double more, double *worst)
