@@ -494,23 +494,6 @@ static void note_delays(const struct toc_pipeline *p, struct delays *delays)
     delays->n_waiting = left;
 }
 
-/* Everyone whose record is complete within this slot has waited since its own arrival. */
-static void play_live(struct toc_pipeline *p, int64_t slot, double zero_s, struct parts *parts, struct delays *delays)
-{
-    bool warm = slot < (T0 + WARM_S * TOC_NS_PER_S) / SLOT_NS;
-    for (uint32_t s = calendar[slot % SLOTS]; s != NOBODY && !warm; s = players[s].next) {
-        struct player *player = &players[s];
-        /* what the network can have said: whole hops, of rows that the interpolation has passed */
-        toc_ns seen = player->arrival - (s % 2 ? 2 : 0) * TOC_GRID_NS, hop = TOC_NS_PER_S / 10;
-        if (player->pushed_s > 0)
-            continue; /* the record before still waits: it is the older one that counts */
-        player->hop_end = seen - seen % hop;
-        player->pushed_s = zero_s + toc_s_from_ns((slot + 1) * SLOT_NS - T0);
-        delays->waiting[delays->n_waiting++] = s;
-    }
-    play_slot(p, slot, parts);
-}
-
 /* Give what ran, put what is due. @return false: nothing moved */
 static bool exchange(struct toc_pipeline *p, struct pool *pool, toc_ns now)
 {
@@ -549,26 +532,72 @@ static void await(struct pool *pool, double until)
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* @return how late the pusher was at most, in s */
-static double run_live(struct toc_pipeline *p, struct pool *pool, double seconds, struct delays *delays)
+/* A run in real time. */
+struct live {
+    struct toc_pipeline *pipeline;
+    struct pool pool;
+    struct delays delays;
+    double zero_s, noted_s; /* CLOCK_REALTIME of T0, of the last look at delays */
+};
+
+static bool exchange_and_note(struct live *live, int64_t slot)
+{
+    double now = clock_s(CLOCK_REALTIME);
+    bool moved = exchange(live->pipeline, &live->pool, slot * SLOT_NS);
+    if (moved && now - live->noted_s > 0.0005) {
+        note_delays(live->pipeline, &live->delays);
+        live->noted_s = now;
+    }
+    return moved;
+}
+
+/* From now on its delay counts, unless an older record's does. */
+static void begin_delay(struct live *live, uint32_t s, int64_t slot)
+{
+    struct player *player = &players[s];
+    /* what the network can have said: whole hops, of rows that the interpolation has passed */
+    toc_ns seen = player->arrival - (s % 2 ? 2 : 0) * TOC_GRID_NS, hop = TOC_NS_PER_S / 10;
+    if (player->pushed_s > 0 || slot < (T0 + WARM_S * TOC_NS_PER_S) / SLOT_NS)
+        return;
+    player->hop_end = seen - seen % hop;
+    player->pushed_s = live->zero_s + toc_s_from_ns((slot + 1) * SLOT_NS - T0);
+    live->delays.waiting[live->delays.n_waiting++] = s;
+}
+
+/* Everyone whose record is complete within this slot arrives at its end; the workers are served in between. */
+static void play_live(struct live *live, int64_t slot)
 {
     struct parts parts = {0};
-    double zero = clock_s(CLOCK_REALTIME), late = 0;
+    uint32_t s = calendar[slot % SLOTS], next, n = 0;
+    calendar[slot % SLOTS] = NOBODY;
+    for (; s != NOBODY; s = next) {
+        next = players[s].next;
+        begin_delay(live, s, slot);
+        play(live->pipeline, s, players[s].arrival, &parts);
+        wait_for_next(s);
+        if (++n % 4 == 0)
+            exchange_and_note(live, slot);
+    }
+}
+
+/* @return how late the pusher was at most, in s */
+static double run_live(struct live *live, double seconds)
+{
+    double late = 0;
     int64_t slot = T0 / SLOT_NS, end = (T0 + toc_ns_from_s(seconds)) / SLOT_NS;
+    live->zero_s = clock_s(CLOCK_REALTIME);
     while (slot < end && late < 5) { /* later than that is hopeless: what was reached is printed */
-        double due = zero + toc_s_from_ns((slot + 1) * SLOT_NS - T0), behind = clock_s(CLOCK_REALTIME) - due;
+        double due = live->zero_s + toc_s_from_ns((slot + 1) * SLOT_NS - T0), behind = clock_s(CLOCK_REALTIME) - due;
         if (behind >= 0) {
             late = behind > late && slot > (T0 + WARM_S * TOC_NS_PER_S) / SLOT_NS ? behind : late;
-            play_live(p, slot++, zero, &parts, delays);
+            play_live(live, slot++);
             if (slot % 10 == 0) {
-                toc_pipeline_tick(p, slot * SLOT_NS);
-                drain(p);
+                toc_pipeline_tick(live->pipeline, slot * SLOT_NS);
+                drain(live->pipeline);
             }
         }
-        if (exchange(p, pool, slot * SLOT_NS))
-            note_delays(p, delays);
-        else if (behind < 0)
-            await(pool, due);
+        if (!exchange_and_note(live, slot) && behind < 0)
+            await(&live->pool, due);
     }
     return late;
 }
@@ -595,24 +624,24 @@ static void say_live(struct delays *d, double late, double main_cpu, double work
 
 static void real_time(double seconds)
 {
-    struct delays d = {.room = (size_t)n_stations * (size_t)(seconds * 2 + 2)};
-    struct toc_pipeline *p = open_pipeline(WORKERS);
-    struct pool pool;
+    struct live live = {.pipeline = open_pipeline(WORKERS)};
+    struct delays *d = &live.delays;
     seat_players();
-    d.s = calloc(d.room, sizeof *d.s);
-    d.waiting = calloc(n_stations, sizeof *d.waiting);
-    open_pool(&pool);
+    d->room = (size_t)n_stations * (size_t)(seconds * 2 + 2);
+    d->s = calloc(d->room, sizeof *d->s);
+    d->waiting = calloc(n_stations, sizeof *d->waiting);
+    open_pool(&live.pool);
     double cpu = clock_s(CLOCK_THREAD_CPUTIME_ID), took = clock_s(CLOCK_MONOTONIC);
-    double late = run_live(p, &pool, WARM_S + seconds, &d);
+    double late = run_live(&live, WARM_S + seconds);
     cpu = clock_s(CLOCK_THREAD_CPUTIME_ID) - cpu;
     took = clock_s(CLOCK_MONOTONIC) - took;
-    double workers = close_pool(&pool);
-    const struct toc_stats *stats = toc_pipeline_stats(p);
-    say_live(&d, late, cpu, workers, took);
+    double workers = close_pool(&live.pool);
+    const struct toc_stats *stats = toc_pipeline_stats(live.pipeline);
+    say_live(d, late, cpu, workers, took);
     say("live_gated", 100 * (double)stats->windows_gated / (double)(stats->windows + stats->windows_gated), "percent");
-    free(d.s);
-    free(d.waiting);
-    toc_pipeline_destroy(p);
+    free(d->s);
+    free(d->waiting);
+    toc_pipeline_destroy(live.pipeline);
 }
 
 /* ---- each stage alone ------------------------------------------------------------------------------------- */
