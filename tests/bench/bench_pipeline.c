@@ -345,10 +345,16 @@ static void flat_out_until(struct toc_pipeline *p, int64_t *slot, double until_s
     }
 }
 
+static void say_asked(const char *what, double value, const char *unit, const char *asked)
+{
+    printf("bench pipeline_%u%s_%s %.4g %s%s\n", n_stations, longest_record > RATE ? "_long_records" : "", what, value, unit,
+           asked);
+    fflush(stdout);
+}
+
 static void say(const char *what, double value, const char *unit)
 {
-    printf("bench pipeline_%u%s_%s %.4g %s\n", n_stations, longest_record > RATE ? "_long_records" : "", what, value, unit);
-    fflush(stdout);
+    say_asked(what, value, unit, "");
 }
 
 static void flat_out(double seconds)
@@ -373,7 +379,7 @@ static void flat_out(double seconds)
     say("tick", 1e6 * t.tick / t.station_s, "us_per_station_s");
     say("picks", (double)(stats->picks_p + stats->picks_s), "");
     say("gaps", (double)stats->gaps, "");
-    say("memory", (rss_kb() - before) / n_stations / 3, "KB_per_channel");
+    say_asked("memory", (rss_kb() - before) / n_stations / 3, "KB_per_channel", " (asked: at most 150)");
     toc_pipeline_destroy(p);
 }
 
@@ -390,7 +396,7 @@ static void memory_without_networks(void)
     estimator = networks[1];
     seat_players();
     flat_out_until(p, &slot, WARM_S, &parts);
-    say("memory_without_networks", (rss_kb() - before) / n_stations / 3, "KB_per_channel");
+    say_asked("memory_without_networks", (rss_kb() - before) / n_stations / 3, "KB_per_channel", " (asked: at most 36)");
     toc_pipeline_destroy(p);
     malloc_trim(0);
 }
@@ -616,7 +622,7 @@ static void say_live(struct delays *d, double late, double main_cpu, double work
         say("live_delay_max", 1e3 * (double)d->s[d->n - 1], "ms");
     }
     say("live_blocks", (double)d->n, "");
-    say("live_waiting_over_1s", (double)waiting, "stations");
+    say_asked("live_within_1s", (double)(n_stations - waiting), "stations", n_stations == 10000 ? " (asked: 10000)" : "");
     say("live_cpu_main", 100 * main_cpu / took, "percent_of_a_core");
     say("live_cpu_workers", 100 * worker_cpu / took, "percent_of_a_core");
     say("live_rss", rss_kb() / 1024, "MB");
