@@ -536,14 +536,14 @@ static void measure(const char *program, bool together)
     close(bench.listener);
     uncut();
     if (together) {
-        printf("bench latency_%u_in_one_instant %.1f ms (median of %zu instants with a word from most, worst %.1f; asked 120)\n",
+        printf("bench latency_%u_in_one_instant %.1f ms (median of %zu instants with a word from most, worst %.1f; asked: at most 120)\n",
                bench.stations, quantile(&run.bursts, 0.5), run.bursts.n, quantile(&run.bursts, 1));
     } else {
-        tell("pick", &run.picks, "asked 3; ", "asked 15; ");
+        tell("pick", &run.picks, "asked: at most 3; ", "asked: at most 15; ");
         tell("estimate", &run.estimates, "", "");
-        tell("alert", &run.alerts, "asked 3; ", "asked 15; ");
+        tell("alert", &run.alerts, "asked: at most 3; ", "asked: at most 15; ");
         printf("bench cpu_%u_stations %.1f %% of a core\n", bench.stations, 100 * cpu / (HISTORY_S + bench.live_s));
-        printf("bench rss_%u_stations %.1f MB (%.1f KB a channel over none)\n", bench.stations, rss / 1024,
+        printf("bench rss_%u_stations %.1f MB (%.1f KB a channel more than without)\n", bench.stations, rss / 1024,
                (rss - bench.idle_kb) / (3 * bench.stations));
     }
     fflush(stdout);
@@ -569,7 +569,7 @@ static void measure_idle(const char *program)
     double before = cpu_s(pid), since = mono_s();
     usleep(3000000);
     bench.idle_kb = proc_kb(pid, "VmRSS:");
-    printf("bench rss_no_stations %.1f MB (asked 10)\n", bench.idle_kb / 1024);
+    printf("bench rss_no_stations %.1f MB (asked: at most 10)\n", bench.idle_kb / 1024);
     printf("bench cpu_no_stations %.2f %% of a core\n", 100 * (cpu_s(pid) - before) / (mono_s() - since));
     fclose(lines);
     kill(pid, SIGTERM);

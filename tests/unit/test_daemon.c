@@ -350,6 +350,57 @@ static void check_reload_under_stream(void **state)
     free(reloaded);
 }
 
+/* ---- the host's clock, with and without workers ---- */
+
+/* The stream once more, as live data. @return P picks */
+static long long run_live(int workers)
+{
+    const long long all = (long long)STATIONS * 3 * SECONDS * RATE;
+    pid_t server, daemon;
+    json_t *root;
+    char *answer;
+    long long picks = 0, last = -1;
+    int port, fd;
+
+    server = start_server(20, &port);
+    write_file("tocsin.yaml",
+               "daemon: {workers: %d}\nfeeds: [{type: seedlink, host: 127.0.0.1, port: %d}]\n"
+               "metadata: {stations: stations.txt}\nmodels: {picker: none, estimator: none}\n"
+               "output: {socket: a.sock, heartbeat_s: 0.1}\ncontrol: {socket: c.sock}\n",
+               workers, port);
+    daemon = start_daemon("log");
+    fd = subscribe();
+    for (int ms = 0; ms < PATIENCE && counter("samples") < all; ms += 20, usleep(20000))
+        ;
+    assert_int_equal(counter("samples"), all);
+    while (picks != last) { /* what is out comes back */
+        last = picks;
+        usleep(300000);
+        picks = counter("picks_p");
+    }
+    answer = ask("status");
+    root = json_loads(answer, 0, NULL);
+    assert_int_equal(json_integer_value(json_object_get(root, "workers")), workers);
+    assert_non_null(json_string_value(json_object_get(root, "load")));
+    assert_true(json_number_value(json_object_get(root, "wait_s")) >= 0);
+    json_decref(root);
+    free(answer);
+    assert_int_equal(stop_daemon(daemon), 0);
+    close(fd);
+    stop_server(server);
+    return picks;
+}
+
+static void check_workers_say_what_one_thread_says(void **state)
+{
+    long long alone = run_live(0);
+    (void)state;
+
+    assert_true(alone >= STATIONS);
+    assert_int_equal(run_live(1), alone);
+    assert_int_equal(run_live(3), alone);
+}
+
 /* ---- the service manager ---- */
 
 static int notify_fd;
@@ -659,7 +710,8 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(check_reload_under_stream), cmocka_unit_test(check_notify),
+        cmocka_unit_test(check_reload_under_stream), cmocka_unit_test(check_workers_say_what_one_thread_says),
+        cmocka_unit_test(check_notify),
         cmocka_unit_test(check_restart_keys_are_named), cmocka_unit_test(check_bad_starts),
         cmocka_unit_test(check_second_daemon_is_refused), cmocka_unit_test(check_stops_with_sleepers),
         cmocka_unit_test(check_tool), cmocka_unit_test(check_tool_refuses),
