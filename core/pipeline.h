@@ -4,9 +4,10 @@
  * pulled. Single threaded but for the one seam, a batch of windows, which
  * may run anywhere between take and give.
  *
- *   push_record -> decode fence -> ring -> filters -> windows ... batch
- *   batch       -> picker network                          (pure, any thread)
- *   give_batch  -> picks -> estimates -> event -> origin -> score -> alert
+ *   push_record -> decode fence -> ring
+ *   take_batch  -> rows of the three components
+ *   batch       -> features, motion -> picker network -> picks -> estimates    (pure, any thread)
+ *   give_batch  -> event -> origin -> score -> alert
  */
 #ifndef TOC_CORE_PIPELINE_H
 #define TOC_CORE_PIPELINE_H
