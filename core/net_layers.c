@@ -136,7 +136,7 @@ void toc_run_window_layer(const struct toc_run *run, uint32_t index)
     if (toc_layer_is_windowed(layer))
         window_reading(run, index, first, n);
     else if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        toc_nn_transposed(run->net->weights.kernels, &conv, input_of(run, index, 0), first, n, run->buffers->work,
+        toc_nn_transposed(run->net->weights.kernels, &conv, input_of(run, index, 0), first, n,
                           toc_rows_from(toc_run_rows(run, index), first));
     else if (toc_run_is_sequence(layer))
         toc_run_sequence_layer(run, index);
@@ -351,10 +351,7 @@ static uint64_t reading_work(const struct toc_net *net, const struct toc_layer *
 uint64_t toc_run_work(const struct toc_net *net, uint32_t index, const uint32_t *rows, uint32_t n_streams)
 {
     const struct toc_layer *layer = &net->graph->layers[index];
-    struct toc_nn_conv conv = toc_weights_conv(net->weights.kernels, layer, net->weights.parts[index]);
 
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        return toc_nn_transposed_work(&conv);
     if (net->graph->causal && toc_layer_is_recurrent(layer))
         return 2 * n_streams * toc_weights_aligned(layer->units) +
                toc_nn_recur_work(layer->in_channels, layer->units, n_streams);

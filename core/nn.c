@@ -136,74 +136,84 @@ void toc_nn_conv1d(const struct toc_kernels *kernels, const struct toc_nn_conv *
 /* ---- transposed convolution ---- */
 
 /*
- * Output rows t * stride + phase, for phase 0 .. stride - 1, read input rows t, t - 1, ...: an ordinary convolution
- * whose columns are the phases side by side. Taps past the kernel have weights of zero.
+ * Output rows t * stride + phase read input rows t, t - 1, ... with the taps phase, phase + stride, ...: each phase is
+ * an ordinary convolution of its own, written to every stride-th row. A phase past the kernel has no tap, only the
+ * bias.
  */
+static uint32_t phase_taps(const struct toc_nn_conv *conv, uint32_t phase)
+{
+    return phase < conv->kernel ? (conv->kernel - phase + conv->stride - 1) / conv->stride : 0;
+}
+
 uint32_t toc_nn_transposed_taps(const struct toc_nn_conv *conv)
 {
-    return (conv->kernel + conv->stride - 1) / conv->stride;
+    return phase_taps(conv, 0);
+}
+
+static uint64_t phase_packed(const struct toc_nn_conv *conv, uint32_t phase)
+{
+    return toc_kernels_packed(conv->paired, (uint64_t)phase_taps(conv, phase) * conv->in, conv->out);
 }
 
 uint64_t toc_nn_transposed_packed(const struct toc_nn_conv *conv)
 {
-    return toc_kernels_packed(false, (uint64_t)toc_nn_transposed_taps(conv) * conv->in,
-                              (uint64_t)conv->stride * conv->out);
+    uint64_t floats = 0;
+
+    for (uint32_t phase = 0; phase < conv->stride; phase++)
+        floats += phase_packed(conv, phase);
+    return floats;
 }
 
 void toc_nn_pack_transposed(const struct toc_nn_conv *conv, const float *weight, const float *scale, float *packed)
 {
-    const size_t taps = toc_nn_transposed_taps(conv), stride = conv->stride;
+    for (uint32_t phase = 0; phase < conv->stride; packed += phase_packed(conv, phase++)) {
+        const size_t taps = phase_taps(conv, phase);
 
-    for (size_t i = 0; i < conv->in; i++)
-        for (size_t o = 0; o < conv->out; o++)
-            for (size_t k = 0; k < conv->kernel; k++)
-                toc_kernels_pack(false, (taps - 1 - k / stride) * conv->in + i, k % stride * conv->out + o,
-                                 stride * conv->out, *weight++ * (scale != NULL ? scale[o] : 1.0f), packed);
+        for (size_t tap = 0; tap < taps; tap++)
+            for (size_t i = 0; i < conv->in; i++)
+                for (size_t o = 0; o < conv->out; o++) {
+                    float w = weight[(i * conv->out + o) * conv->kernel + tap * conv->stride + phase];
+
+                    toc_kernels_pack(conv->paired, (taps - 1 - tap) * conv->in + i, o, conv->out,
+                                     w * (scale != NULL ? scale[o] : 1.0f), packed);
+                }
+    }
 }
 
-size_t toc_nn_transposed_work(const struct toc_nn_conv *conv)
+static void run_phase(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, uint32_t phase,
+                      const float *weight, struct toc_rows in, uint32_t first, uint32_t end, struct toc_rows out)
 {
-    return TILE_ROWS * width((uint64_t)conv->stride * conv->out);
-}
-
-/* Blocks of `stride` rows to where they belong, without what lies outside first .. end - 1. */
-static void spread(const struct toc_nn_conv *conv, const float *work, uint32_t block, uint32_t blocks, uint32_t first,
-                   uint32_t end, struct toc_rows out)
-{
-    const size_t room = width((uint64_t)conv->stride * conv->out) - (size_t)conv->stride * conv->out;
-    uint32_t t = block * conv->stride;
-
-    for (uint32_t b = 0; b < blocks; b++, work += room)
-        for (uint32_t phase = 0; phase < conv->stride; phase++, t++, work += conv->out)
-            if (t >= first && t < end)
-                toc_rows_put(work, conv->out, from(out, t - first).at);
-}
-
-void toc_nn_transposed(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in,
-                       uint32_t first, uint32_t rows, float *work, struct toc_rows out)
-{
-    const uint32_t taps = toc_nn_transposed_taps(conv), end = first + rows;
-    const uint32_t last_block = (end + conv->stride - 1) / conv->stride;
+    const uint32_t stride = conv->stride, taps = phase_taps(conv, phase);
+    const uint32_t begin = first > phase ? (first - phase + stride - 1) / stride : 0;
+    const uint32_t stop = end > phase ? (end - phase + stride - 1) / stride : 0;
     const bool together = in.pitch == (ptrdiff_t)conv->in;
-    struct toc_product product = {
+
+    if (begin >= stop)
+        return;
+    kernels->multiply(&(struct toc_product){
+        .in = toc_rows_from(in, (int64_t)begin - taps + 1).at,
         .in_step = in.pitch,
         .segments = together ? 1 : taps,
         .segment = together ? taps * conv->in : conv->in,
         .segment_step = in.pitch,
-        .weight = conv->weight,
-        .columns = conv->stride * conv->out,
+        .rows = stop - begin,
+        .weight = weight,
+        .paired = conv->paired,
+        .columns = conv->out,
         .init = conv->bias,
-        .out = work,
-        .out_step = (ptrdiff_t)width((uint64_t)conv->stride * conv->out),
+        .out = toc_rows_from(out, (int64_t)begin * stride + phase - first).at,
+        .out_step = (ptrdiff_t)stride * out.pitch,
         .slope = slope_of(conv->activation, conv->slope),
-    };
+    });
+}
 
-    for (uint32_t block = first / conv->stride; block < last_block; block += product.rows) {
-        product.rows = last_block - block < TILE_ROWS ? last_block - block : TILE_ROWS;
-        product.in = in.at + ((ptrdiff_t)block - (ptrdiff_t)taps + 1) * in.pitch;
-        kernels->multiply(&product);
-        spread(conv, work, block, product.rows, first, end, out);
-    }
+void toc_nn_transposed(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in,
+                       uint32_t first, uint32_t rows, struct toc_rows out)
+{
+    const float *weight = conv->weight;
+
+    for (uint32_t phase = 0; phase < conv->stride; weight += phase_packed(conv, phase++))
+        run_phase(kernels, conv, phase, weight, in, first, first + rows, out);
     finish(kernels, conv, out, rows);
 }
 

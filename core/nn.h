@@ -41,7 +41,7 @@ struct toc_nn_conv {
     uint32_t groups;                   /* >= 1, divides in and out; 1 for a transpose */
     bool paired;                       /* how the weight is packed: what toc_nn_pairs() said of the layer */
     const float *weight;               /* borrowed; packed by toc_nn_pack_* for the same kernels */
-    const float *bias; /* borrowed; [groups][toc_kernels_width(out / groups)]; transposed: once for each phase */
+    const float *bias;                 /* borrowed; [groups][toc_kernels_width(out / groups)] */
     enum toc_nn_activation activation;
     float slope;
 };
@@ -71,8 +71,7 @@ void toc_nn_pack_conv(const struct toc_nn_conv *conv, const float *weight, const
 void toc_nn_pack_transposed(const struct toc_nn_conv *conv, const float *weight, const float *scale, float *packed);
 /** From [gates * units][terms]. @param hidden  these are the weights of the hidden state (a GRU keeps them apart) */
 void toc_nn_pack_recurrent(uint32_t terms, uint32_t units, bool gru, bool hidden, const float *weight, float *packed);
-/** Phases of a transposed convolution: kernel taps of one output row out of `stride`; and its bias, once for each
- * phase. */
+/** The most kernel taps that one output row of a transposed convolution reads. */
 uint32_t toc_nn_transposed_taps(const struct toc_nn_conv *conv);
 
 /** Dense layers with so many weights go through OpenBLAS when there are rows enough: there alone a row may depend, in
@@ -91,8 +90,7 @@ void toc_nn_conv1d(const struct toc_kernels *kernels, const struct toc_nn_conv *
  * @param in   row 0; toc_nn_transposed_taps() - 1 zero rows lie before it and after its last one
  * @param out  where row `first` goes */
 void toc_nn_transposed(const struct toc_kernels *kernels, const struct toc_nn_conv *conv, struct toc_rows in,
-                       uint32_t first, uint32_t rows, float *work, struct toc_rows out);
-size_t toc_nn_transposed_work(const struct toc_nn_conv *conv);
+                       uint32_t first, uint32_t rows, struct toc_rows out);
 
 /** n sequences of so many rows each, one behind the other in `in` and `out`. hidden (and cell, LSTM only)
  * [n][toc_kernels_width(units)] are read, carried through and left for the next rows. */

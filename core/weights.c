@@ -49,7 +49,7 @@ struct toc_nn_conv toc_weights_conv(const struct toc_kernels *kernels, const str
 
     if (layer->op == TOC_OP_DENSE)
         conv.kernel = conv.stride = conv.dilation = 1;
-    conv.paired = layer->op != TOC_OP_CONVTRANSPOSE1D && toc_nn_pairs(kernels, &conv);
+    conv.paired = toc_nn_pairs(kernels, &conv);
     return conv;
 }
 
@@ -119,11 +119,9 @@ struct toc_attention_dot toc_weights_dot(const struct toc_layer *layer, float *c
 
 /* ---- sizes ---- */
 
-/* Each group's columns fill whole vectors; a transposed convolution has a column for each phase of each channel. */
+/* Each group's columns fill whole vectors. */
 static uint64_t bias_floats(const struct toc_layer *layer)
 {
-    if (layer->op == TOC_OP_CONVTRANSPOSE1D)
-        return toc_kernels_width((uint64_t)layer->channels * layer->stride);
     return layer->groups * toc_kernels_width(layer->channels / layer->groups);
 }
 
@@ -284,16 +282,12 @@ static void compose(struct toc_weights *weights, const struct toc_graph *graph, 
 /* norm: parts of the batch norm behind it, NULL none. */
 static void bind_bias(const struct toc_layer *layer, const float *bias, float *const *norm, float *part)
 {
-    const uint32_t phases = layer->op == TOC_OP_CONVTRANSPOSE1D ? layer->stride : 1;
     const uint32_t group = layer->channels / layer->groups;
 
     for (uint32_t c = 0; c < layer->channels; c++) {
         float value = bias != NULL ? bias[c] : 0.0f;
 
-        value = norm != NULL ? value * norm[0][c] + norm[1][c] : value;
-        for (uint32_t phase = 0; phase < phases; phase++)
-            part[phases > 1 ? (uint64_t)phase * layer->channels + c
-                            : c / group * toc_kernels_width(group) + c % group] = value;
+        part[c / group * toc_kernels_width(group) + c % group] = norm != NULL ? value * norm[0][c] + norm[1][c] : value;
     }
 }
 

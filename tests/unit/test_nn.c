@@ -198,21 +198,20 @@ static void try_transposed(uint32_t in_channels, uint32_t out, uint32_t kernel, 
              count = part ? out_rows / 2 : out_rows;
     size_t n_out = (size_t)out_rows * out, taps = toc_nn_transposed_taps(&conv);
     float *weight = random_values((size_t)in_channels * out * kernel, 0.3f), *bias = random_values(out, 1);
-    float *phases = calloc((size_t)toc_kernels_width((uint64_t)stride * out), sizeof(*phases));
-    float *in = calloc((rows + 2 * taps) * in_channels, sizeof(*in)), *row0 = in + (taps - 1) * in_channels;
-    float *packed = calloc(toc_nn_transposed_packed(&conv), sizeof(*packed));
-    float *work = malloc(toc_nn_transposed_work(&conv) * sizeof(*work));
+    float *padded = padded_bias(bias, 1, out);
+    float *in = calloc((rows + 2 * taps) * in_channels + 1, sizeof(*in)), *row0 = in + (taps - 1) * in_channels;
+    float *packed;
     struct toc_rows result = random_rows(count, out, 5);
     double *want = calloc(n_out, sizeof(*want));
 
     for (size_t i = 0; i < (size_t)rows * in_channels; i++)
         row0[i] = next_random();
-    for (size_t i = 0; i < (size_t)stride * out; i++)
-        phases[i] = bias[i % out];
+    conv.paired = toc_nn_pairs(kernels, &conv);
+    packed = calloc(toc_nn_transposed_packed(&conv) + 1, sizeof(*packed));
     toc_nn_pack_transposed(&conv, weight, NULL, packed);
     conv.weight = packed;
-    conv.bias = phases;
-    toc_nn_transposed(kernels, &conv, (struct toc_rows){row0, (ptrdiff_t)in_channels}, first, count, work, result);
+    conv.bias = padded;
+    toc_nn_transposed(kernels, &conv, (struct toc_rows){row0, (ptrdiff_t)in_channels}, first, count, result);
     for (uint32_t t = 0; t < rows; t++)
         for (uint32_t i = 0; i < in_channels; i++)
             for (uint32_t o = 0; o < out; o++)
@@ -224,11 +223,10 @@ static void try_transposed(uint32_t in_channels, uint32_t out, uint32_t kernel, 
     assert_rows(result, want + (size_t)first * out, count, out);
     free(weight);
     free(bias);
-    free(phases);
+    free(padded);
     free(in);
     free(result.at);
     free(packed);
-    free(work);
     free(want);
 }
 
