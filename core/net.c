@@ -167,6 +167,20 @@ static void plan_block(const struct toc_net *net, struct toc_net_buffers *buffer
     *floats = buffers->block.floats > *floats ? buffers->block.floats : *floats;
 }
 
+/* Room for the largest push, of which small ones use little: pages nobody used stay with the system. */
+static int take_untouched(uint64_t floats, struct toc_net_buffers *buffers)
+{
+    const uintptr_t alignment = 64;
+
+    if (floats > TOC_WEIGHTS_BYTES_MAX / sizeof(float))
+        return -E2BIG;
+    buffers->memory = calloc(floats + alignment / sizeof(float), sizeof(float));
+    if (buffers->memory == NULL)
+        return -ENOMEM;
+    buffers->values = (float *)(((uintptr_t)buffers->memory + alignment - 1) & ~(alignment - 1));
+    return 0;
+}
+
 int toc_net_buffers_create(const struct toc_net *net, uint32_t max_rows, struct toc_net_buffers **ret_buffers)
 {
     struct toc_net_buffers *buffers = calloc(1, sizeof(*buffers));
@@ -180,7 +194,7 @@ int toc_net_buffers_create(const struct toc_net *net, uint32_t max_rows, struct 
     if (net->graph->causal)
         plan_block(net, buffers, &floats, &work);
     floats = toc_weights_aligned(floats);
-    error = toc_weights_take(floats + work + 16, &buffers->values);
+    error = take_untouched(floats + work + 16, buffers);
     if (error != 0) {
         free(buffers);
         return error;
@@ -194,7 +208,7 @@ void toc_net_buffers_destroy(struct toc_net_buffers *buffers)
 {
     if (buffers == NULL)
         return;
-    free(buffers->values);
+    free(buffers->memory);
     free(buffers);
 }
 

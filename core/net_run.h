@@ -33,7 +33,8 @@ struct toc_net_state {
 struct toc_net_buffers {
     uint32_t max_rows, block_rows;
     struct toc_plan window, block;
-    float *values; /* owned: the arena of either plan, then work space */
+    float *memory; /* owned; holds values, on 64 bytes */
+    float *values; /* the arena of either plan, then work space */
     float *work;   /* into values */
     /* of the run in progress */
     uint32_t rows[TOC_GRAPH_LAYERS_MAX]; /* window: of the sequence; block: of each stream */

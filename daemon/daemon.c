@@ -183,7 +183,7 @@ static int start_clock(struct toc_daemon *d)
 
     toc_dataclock_init(&d->clock, file || d->config->clock == TOC_CLOCK_DATA,
                        file ? FILE_PATIENCE_S : DATA_PATIENCE_S);
-    return toc_decoder_create(&d->decoder);
+    return d->clock.data ? toc_decoder_create(&d->decoder) : 0;
 }
 
 static int start_workers(struct toc_daemon *d)
