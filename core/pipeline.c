@@ -1,7 +1,7 @@
 /*
  * The hallway. Reads like the diagram in the header: push, work, source
- * stages, pull. Holds the registry (channel -> listener -> site), the one
- * batch, three bounded queues, and nothing that knows seismology.
+ * stages, pull. Holds the registry (channel -> listener -> site), the
+ * batches, four bounded queues, and nothing that knows seismology.
  */
 #include "core/pipeline.h"
 
@@ -18,6 +18,7 @@
 #include "core/listen.h"
 #include "core/locate.h"
 #include "core/model.h"
+#include "core/route.h"
 #include "core/turns.h"
 
 #define BATCH_MAX 64u
@@ -33,12 +34,6 @@
 #define UPDATE_NS (TOC_NS_PER_S / 10) /* an open event is thought over at least this often */
 #define LOCATE_NS TOC_NS_PER_S        /* ... and relocated, for the sites that stay silent */
 #define HOP_ROWS_MAX 100u
-
-/* Channel sid to listener. */
-struct route {
-    char sid[TOC_SID_SIZE];
-    uint32_t listener;
-};
 
 /* What the operator asks of each listener. */
 struct heard {
@@ -76,10 +71,7 @@ struct toc_pipeline {
     struct heard *heard;             /* owned, n_listeners */
     bool *waits;                     /* owned, n_listeners: holds data back until time has passed */
     struct toc_turns *turns;         /* of the listeners */
-    struct route *routes;            /* owned */
-    size_t n_routes;
-    uint32_t *hashed;                /* owned, hash_mask + 1: place in routes + 1, or 0; linear probing */
-    uint32_t hash_mask;
+    struct toc_routes routes;        /* owned */
     struct toc_site *sites;          /* owned */
     uint32_t n_sites;
     struct toc_geo_point *places;    /* owned, of the sites */
@@ -118,73 +110,9 @@ static int say_why(char *why, size_t size, int error, const char *what)
 
 /* ---- registry ---------------------------------------------------------------------------------------------- */
 
-static bool is_ground_motion(const char *sid)
-{
-    char component = toc_sid_component(sid);
-    size_t n = strlen(sid);
-    return strchr("ZNE123", component) && n > 4 && strchr("HLNPG", sid[n - 3]);
-}
-
-static int by_sid(const void *a, const void *b)
-{
-    return strcmp(((const struct route *)a)->sid, ((const struct route *)b)->sid);
-}
-
-/* FNV-1a (Fowler, Noll and Vo). */
-static uint32_t hash_of(const char *sid)
-{
-    uint32_t hash = 2166136261u;
-    for (; *sid; sid++)
-        hash = (hash ^ (uint8_t)*sid) * 16777619u;
-    return hash;
-}
-
-static const struct route *find_route(const struct toc_pipeline *p, const char *sid)
-{
-    for (uint32_t at = hash_of(sid) & p->hash_mask; p->hashed[at] != 0; at = (at + 1) & p->hash_mask)
-        if (strcmp(p->routes[p->hashed[at] - 1].sid, sid) == 0)
-            return &p->routes[p->hashed[at] - 1];
-    return NULL;
-}
-
-/* At most half full, so that a search ends soon. */
-static int hash_routes(struct toc_pipeline *p)
-{
-    uint32_t size = 16;
-    while (size < 2 * p->n_routes)
-        size *= 2;
-    p->hash_mask = size - 1;
-    p->hashed = calloc(size, sizeof *p->hashed);
-    if (!p->hashed)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < p->n_routes; i++) {
-        uint32_t at = hash_of(p->routes[i].sid) & p->hash_mask;
-        while (p->hashed[at] != 0)
-            at = (at + 1) & p->hash_mask;
-        p->hashed[at] = i + 1;
-    }
-    return 0;
-}
-
-/* Routes of all channels, once each, sorted: channels of a group stand together, so listeners are numbered by name. */
-static int list_channels(struct toc_pipeline *p, const struct toc_inventory *inventory)
-{
-    p->routes = calloc(inventory->n + 1, sizeof *p->routes);
-    if (!p->routes)
-        return -ENOMEM;
-    for (size_t i = 0; i < inventory->n; i++) {
-        const char *sid = inventory->channels[i].sid;
-        bool again = i > 0 && strcmp(sid, inventory->channels[i - 1].sid) == 0;
-        if (!again && is_ground_motion(sid))
-            memcpy(p->routes[p->n_routes++].sid, sid, TOC_SID_SIZE);
-    }
-    qsort(p->routes, p->n_routes, sizeof *p->routes, by_sid);
-    return 0;
-}
-
 static int allocate_registry(struct toc_pipeline *p)
 {
-    size_t n = p->n_routes + 1; /* never more listeners than channels */
+    size_t n = p->routes.n + 1; /* never more listeners than channels */
     p->listeners = calloc(n, sizeof *p->listeners);
     p->site_of = calloc(n, sizeof *p->site_of);
     p->heard = calloc(n, sizeof *p->heard);
@@ -228,17 +156,15 @@ static int add_listener(struct toc_pipeline *p, const struct toc_inventory *inve
 static int build_registry(struct toc_pipeline *p, const struct toc_inventory *inventory)
 {
     char group[TOC_SID_SIZE], last[TOC_SID_SIZE] = "";
-    int r = list_channels(p, inventory);
-    if (r == 0)
-        r = hash_routes(p);
+    int r = toc_routes_init(inventory, &p->routes);
     if (r == 0)
         r = allocate_registry(p);
-    for (size_t i = 0; r == 0 && i < p->n_routes; i++) {
-        toc_sid_group(p->routes[i].sid, group);
+    for (size_t i = 0; r == 0 && i < p->routes.n; i++) {
+        toc_sid_group(p->routes.list[i].sid, group);
         if (strcmp(group, last) != 0)
             r = add_listener(p, inventory, group);
         memcpy(last, group, sizeof last);
-        p->routes[i].listener = p->n_listeners - 1;
+        p->routes.list[i].listener = p->n_listeners - 1;
     }
     return r;
 }
@@ -348,8 +274,7 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     free(p->batches);
     free(p->places);
     free(p->marked);
-    free(p->hashed);
-    free(p->routes);
+    toc_routes_finish(&p->routes);
     free(p->sites);
     free(p->estimates);
     free(p->picks);
@@ -393,7 +318,7 @@ static bool hear(struct toc_pipeline *p, uint32_t listener, const struct toc_chu
 
 void toc_pipeline_push(struct toc_pipeline *p, const struct toc_chunk *chunk, toc_ns now)
 {
-    const struct route *route = find_route(p, chunk->sid);
+    const struct toc_route *route = toc_routes_find(&p->routes, chunk->sid);
     p->clock = now;
     if (!route) {
         p->stats.records_unknown++;

@@ -36,7 +36,7 @@ for f in models/*.c models/train/*/*.c; do
 done
 
 # A stage never includes a later one. kernels_* and net_* are rooms of one stage.
-order='types nstime settings stats due turns load geo travel station payload decode slink ring lanes filter window gate
+order='types nstime settings stats due turns load geo travel station route payload decode slink ring lanes filter window gate
        group kernels nn rows image attention layer graph description tensors weights plan net
        model picker classic pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
 rank() {
