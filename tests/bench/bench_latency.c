@@ -150,7 +150,8 @@ static void write_config(int port)
         die("tocsin.yaml");
     fprintf(f,
             "feeds: [{type: seedlink, host: 127.0.0.1, port: %d}]\nmetadata: {stations: stations.txt}\n"
-            "output: {socket: a.sock, picks: true, estimates: true}\ncontrol: {socket: c.sock}\n",
+            "output: {socket: a.sock, picks: true, estimates: true}\ncontrol: {socket: c.sock}\n"
+            "alert: {update_every_s: 0.1, update_magnitude: 0.05, update_km: 1}\n", /* as many alert lines as there can be */
             port);
     fclose(f);
 }
