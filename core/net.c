@@ -12,6 +12,15 @@
 
 #include "core/net_run.h"
 
+static void note_readers(struct toc_net *net)
+{
+    const struct toc_graph *graph = net->graph;
+
+    for (uint32_t i = 0; i < graph->n_layers; i++)
+        for (uint32_t k = 0; k < graph->layers[i].n_inputs && !graph->layers[i].folded; k++)
+            net->last_reader[graph->layers[i].inputs[k]] = i;
+}
+
 static void plan_state(struct toc_net *net)
 {
     uint64_t at = 0;
@@ -58,6 +67,7 @@ int toc_net_create(const struct toc_graph *graph, const struct toc_kernels *kern
     }
     for (uint32_t i = 1; i < graph->n_layers; i++)
         net->recurrent |= toc_layer_is_recurrent(&graph->layers[i]);
+    note_readers(net);
     plan_state(net);
     prepare_large(graph);
     *ret_net = net;
@@ -314,20 +324,11 @@ static void keep(const struct toc_run *run, uint32_t index)
 }
 
 /* A ring is renewed when the last layer that reads it has run, and before its rows' memory is another's. */
-static void keep_read(const struct toc_run *run, const uint32_t *last_window, uint32_t reader)
+static void keep_read(const struct toc_run *run, uint32_t reader)
 {
     for (uint32_t i = 0; i < reader; i++)
-        if (run->net->graph->layers[i].margin_left > 0 && last_window[i] == reader)
+        if (run->net->graph->layers[i].margin_left > 0 && run->net->last_reader[i] == reader)
             keep(run, i);
-}
-
-static void last_readers(const struct toc_graph *graph, uint32_t *ret_last)
-{
-    for (uint32_t i = 0; i < graph->n_layers; i++) {
-        ret_last[i] = 0;
-        for (uint32_t k = 0; k < graph->layers[i].n_inputs && !graph->layers[i].folded; k++)
-            ret_last[graph->layers[i].inputs[k]] = i;
-    }
 }
 
 /* Streams that go through together, n rows of each from row t on. */
@@ -337,7 +338,7 @@ struct block {
     float *out;
 };
 
-static void push_block(const struct toc_run *run, const uint32_t *last, const struct block *block)
+static void push_block(const struct toc_run *run, const struct block *block)
 {
     const struct toc_graph *graph = run->net->graph;
     const struct toc_layer *output = &graph->layers[graph->output];
@@ -352,7 +353,7 @@ static void push_block(const struct toc_run *run, const uint32_t *last, const st
         if (graph->layers[i].folded)
             continue;
         toc_run_block_layer(run, i);
-        keep_read(run, last, i);
+        keep_read(run, i);
     }
     for (size_t s = 0; s < run->n_streams; s++) {
         memcpy(block->out + (s * all_out + t_out) * out, toc_run_rows(run, graph->output).at + s * n_out * out,
@@ -381,10 +382,8 @@ void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states
 {
     const struct toc_layer *input = &net->graph->layers[0], *output = &net->graph->layers[net->graph->output];
     uint32_t length = rows_at_once(net, buffers, n_streams, n), at_once = streams_at_once(buffers, length);
-    uint32_t last[TOC_GRAPH_LAYERS_MAX];
 
     assert(net->graph->causal && n > 0 && n <= buffers->max_rows && n % output->step == 0);
-    last_readers(net->graph, last);
     for (uint32_t s = 0; s < n_streams; s += at_once) {
         struct toc_run run = {.net = net,
                               .buffers = buffers,
@@ -397,7 +396,7 @@ void toc_net_push(const struct toc_net *net, struct toc_net_state *const *states
 
         for (; block.t < n; block.t += block.n) {
             block.n = n - block.t < length ? n - block.t : length;
-            push_block(&run, last, &block);
+            push_block(&run, &block);
         }
     }
 }

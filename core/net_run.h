@@ -21,6 +21,7 @@ struct toc_net {
     size_t ring_at[TOC_GRAPH_LAYERS_MAX]; /* into a state's values: the last margin_left rows of the layer */
     size_t hidden_at[TOC_GRAPH_LAYERS_MAX], cell_at[TOC_GRAPH_LAYERS_MAX];
     uint64_t state_floats;
+    uint32_t last_reader[TOC_GRAPH_LAYERS_MAX];
     bool recurrent; /* has a layer that goes row by row */
 };
 

@@ -171,9 +171,9 @@ STREAMS = 256
 HOPS = (10, 50, 100)  # rows at 100 Hz
 
 
-def picker_subjects(library):
+def picker_subjects(shim):
     """{(rows, together): Subject}: seconds of work per second of one station's signal."""
-    model = ours.Model.read(library, os.path.join(networks.TOP, "models", "picker", "weights.safetensors"))
+    model = ours.Model.read(shim, os.path.join(networks.TOP, "models", "picker", "weights.safetensors"))
     rows = networks.noise(5, STREAMS * max(HOPS) * model.inputs)
     subjects = {}
     for n in HOPS:
@@ -231,12 +231,12 @@ def part_report(report, subjects, whole):
                      whole.best() / subject.best(), "itself, whole", 2.5 if seconds == 2 else None)
 
 
-def phasenet(report, library, opt):
+def phasenet(report, shim, opt):
     sizes, n = (1, 16), networks.ROWS
     network = networks.phasenet(opt.data)
     report.note("phasenet [3, %d], %s" % (n, network.origin))
     rows = networks.noise(3, max(sizes) * n * 3)
-    model = ours.Model.of(library, network)
+    model = ours.Model.of(shim, network)
     mine, expected = {}, {}
     for batch in sizes:
         call, expected[batch] = model.windows(rows, batch, n)
@@ -247,13 +247,13 @@ def phasenet(report, library, opt):
     engines = make_peers(report, "phasenet", network, rows, sizes, (n, 3), makers)
     engines = equal_ones(report, "phasenet", engines, expected)
     theirs = {batch: [Subject(engine.name, engine.calls[batch], batch) for engine in engines] for batch in sizes}
-    peak = Value("fma_peak", library.fma_peak)
+    peak = Value("fma_peak", shim.fma_peak)
     parts = part_subjects(model, rows, expected[1])
-    picker, hops = picker_subjects(library)
+    picker, hops = picker_subjects(shim)
     subjects = [peak, mine[1]] + theirs[1] + [mine[1], *parts.values(), mine[16]] + theirs[16] + [*hops.values()]
     report.note("%d rounds" % rounds(subjects, opt.seconds))
 
-    report.bench("fma_peak", peak.median() / 1e9, "Gmac/s", "best %.1f, %s" % (max(peak.times()) / 1e9, library.fma_width()))
+    report.bench("fma_peak", peak.median() / 1e9, "Gmac/s", "best %.1f, %s" % (max(peak.times()) / 1e9, shim.fma_width()))
     for batch in sizes:
         for subject in [mine[batch]] + theirs[batch]:
             report.time("phasenet_batch%d_%s" % (batch, subject.name), subject, unit="us/window")
@@ -277,11 +277,11 @@ def phasenet_ratios(report, mine, theirs):
 
 # LSTM -----------------------------------------------------------------------------------------------------------------
 
-def lstm(report, library, opt):
+def lstm(report, shim, opt):
     """300 steps of 3 inputs through two layers of 50, all outputs."""
     sizes, n = (1, 64), 300
     network = networks.lstm()
-    model = ours.Model.of(library, network)
+    model = ours.Model.of(shim, network)
     rows = networks.noise(11, max(sizes) * n * 3)
     mine, expected = {}, {}
     for batch in sizes:
@@ -340,10 +340,10 @@ def main():
     opt = parse.parse_args()
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[0]})
-    report, library = Report(), ours.library(opt.build)
+    report, shim = Report(), ours.open_shim(opt.build)
     report.note("engine: one thread on processor %d, load average %.1f" % (cpus[0], os.getloadavg()[0]))
-    model, rows = phasenet(report, library, opt)
-    lstm(report, library, opt)
+    model, rows = phasenet(report, shim, opt)
+    lstm(report, shim, opt)
     workers(report, model, rows, cpus, opt.seconds / 4)
 
 

@@ -28,7 +28,7 @@ _FUNCTIONS = {
 }
 
 
-class Library:
+class Shim:
     def __init__(self, path):
         self.lib = ctypes.CDLL(path)
         for name, (result, arguments) in _FUNCTIONS.items():
@@ -54,8 +54,8 @@ def floats(values):
 class Model:
     """One loaded model; what it made is kept until the process ends."""
 
-    def __init__(self, library, data):
-        self.library, self.lib = library, library.lib
+    def __init__(self, shim, data):
+        self.shim, self.lib = shim, shim.lib
         self.handle, why = ctypes.c_void_p(), ctypes.create_string_buffer(256)
         if self.lib.toc_model_load(data, len(data), ctypes.byref(self.handle), why, len(why)) != 0:
             sys.exit("bench: %s" % why.value.decode())
@@ -64,13 +64,13 @@ class Model:
         self.stride = self.lib.toc_model_stride(self.handle)
 
     @classmethod
-    def of(cls, library, network):
-        return cls(library, network.file(library.crc32c))
+    def of(cls, shim, network):
+        return cls(shim, network.file(shim.crc32c))
 
     @classmethod
-    def read(cls, library, path):
+    def read(cls, shim, path):
         with open(path, "rb") as file:
-            return cls(library, file.read())
+            return cls(shim, file.read())
 
     def work(self, n):
         """Multiply-adds of n rows."""
@@ -144,8 +144,8 @@ class Model:
         return rate, disturbed.value > 0
 
 
-def library(build):
+def open_shim(build):
     path = os.path.join(build, "tests", "libtocsinbench.so")
     if not os.path.exists(path):
         sys.exit("bench: %s is not built" % path)
-    return Library(path)
+    return Shim(path)

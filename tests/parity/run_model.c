@@ -11,33 +11,14 @@
 #include <string.h>
 
 #include "core/model.h"
-
-static void *read_whole(const char *path, size_t *ret_len)
-{
-    FILE *file = fopen(path, "rb");
-    char *bytes = NULL;
-    long len = -1;
-
-    if (file != NULL && fseek(file, 0, SEEK_END) == 0)
-        len = ftell(file);
-    if (len >= 0 && fseek(file, 0, SEEK_SET) == 0)
-        bytes = malloc((size_t)len + 1);
-    if (bytes != NULL && fread(bytes, 1, (size_t)len, file) != (size_t)len) {
-        free(bytes);
-        bytes = NULL;
-    }
-    if (file != NULL)
-        fclose(file);
-    *ret_len = len >= 0 ? (size_t)len : 0;
-    return bytes;
-}
+#include "tests/unit/model_file.h"
 
 static struct toc_model *load(const char *path)
 {
     struct toc_model *model = NULL;
     char why[256] = "cannot be read";
     size_t len;
-    uint8_t *bytes = read_whole(path, &len);
+    uint8_t *bytes = model_file_read(path, &len);
 
     if (bytes == NULL || toc_model_load(bytes, len, &model, why, sizeof(why)) != 0)
         fprintf(stderr, "run_model: %s: %s\n", path, why);
@@ -67,7 +48,7 @@ static int run(const struct toc_model *model, const float *rows, uint32_t window
 static int run_file(const struct toc_model *model, const char *in_path, const char *out_path)
 {
     size_t len, inputs = toc_model_inputs(model), rows, window;
-    float *in = read_whole(in_path, &len);
+    float *in = (void *)model_file_read(in_path, &len);
     FILE *out;
     int bad;
 

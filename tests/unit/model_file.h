@@ -198,4 +198,14 @@ static inline uint8_t *model_file_read(const char *path, size_t *ret_len)
     return bytes;
 }
 
+/* A file of tests/parity, "causal_net" and ".vec" say; NULL when it cannot be read. */
+static inline uint8_t *model_file_stored(const char *name, const char *suffix, size_t *ret_len)
+{
+    const char *root = getenv("TOCSIN_SOURCE");
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/tests/parity/%s%s", root != NULL ? root : ".", name, suffix);
+    return model_file_read(path, ret_len);
+}
+
 #endif

@@ -89,14 +89,10 @@ struct vector {
 
 static uint8_t *read_parity(const char *name, const char *suffix, size_t *ret_len)
 {
-    const char *root = getenv("TOCSIN_SOURCE");
-    char path[512];
-    uint8_t *bytes;
+    uint8_t *bytes = model_file_stored(name, suffix, ret_len);
 
-    snprintf(path, sizeof(path), "%s/tests/parity/%s%s", root != NULL ? root : ".", name, suffix);
-    bytes = model_file_read(path, ret_len);
     if (bytes == NULL)
-        fail_msg("cannot read %s", path);
+        fail_msg("cannot read %s%s", name, suffix);
     return bytes;
 }
 
