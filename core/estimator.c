@@ -139,16 +139,6 @@ static void say_network(const float out[TOC_ESTIMATOR_OUTPUTS], bool gain_known,
     est->s_minus_p_sigma_s = fmaxf(sigma, TOC_PPARAM_S_OBSERVED_SIGMA_S * 1.1f);
 }
 
-static void say_peaks(const struct toc_pparam *p, struct toc_estimate *est)
-{
-    const struct toc_peaks peaks = toc_pparam_peaks(p);
-
-    est->pa_ms2 = peaks.pa_ms2;
-    est->pv_ms = peaks.pv_ms;
-    est->pd_m = peaks.pd_m;
-    est->pe_m = peaks.pe_m;
-}
-
 static struct toc_estimate blank(const struct toc_estimator *estimator)
 {
     return (struct toc_estimate){
@@ -162,11 +152,6 @@ static struct toc_estimate blank(const struct toc_estimator *estimator)
         .s_minus_p_s = NAN,
         .s_minus_p_sigma_s = NAN,
         .saturated = estimator->p.clipped,
-        .pa_ms2 = NAN,
-        .pv_ms = NAN,
-        .pd_m = NAN,
-        .pe_m = NAN,
-        .snr_pe = toc_pparam_snr_pe(&estimator->p),
     };
 }
 
@@ -179,8 +164,7 @@ int toc_estimator_step(struct toc_estimator *estimator, struct toc_model_scratch
         return 0;
     toc_pparam_step(&estimator->p, step);
     est = blank(estimator);
-    if (estimator->gain_known)
-        say_peaks(&estimator->p, &est);
+    toc_pparam_say(&estimator->p, estimator->gain_known, &est);
     if (estimator->model) {
         float row[TOC_ESTIMATOR_INPUTS], out[TOC_ESTIMATOR_OUTPUTS];
 

@@ -24,12 +24,29 @@ static float larger(float peak, float x)
     return isfinite(x) && x > peak ? x : peak;
 }
 
+static float mean_square(float x)
+{
+    return larger(0, x);
+}
+
 static void peaks_grow(struct toc_peaks *peaks, const struct toc_motion_step *step)
 {
     peaks->pa_ms2 = larger(peaks->pa_ms2, step->pa_z);
     peaks->pv_ms = larger(peaks->pv_ms, step->pv_z);
     peaks->pd_m = larger(peaks->pd_m, step->pd_z);
     peaks->pe_m = larger(peaks->pe_m, step->pe_z);
+    peaks->iv2_m2s += (float)STEP_S * mean_square(step->v2_z);
+}
+
+/* The onset's own step still hears the periods of the noise before it. */
+static void periods_grow(struct toc_pparam *p, const struct toc_motion_step *step)
+{
+    p->int_d2 += STEP_S * (double)mean_square(step->d2_z);
+    p->int_w2 += STEP_S * (double)mean_square(step->w2_z);
+    if (p->int_w2 > 0)
+        p->so_far.tau_c_s = (float)(2 * M_PI * sqrt(p->int_d2 / p->int_w2));
+    if (p->n > 0)
+        p->so_far.tau_p_s = larger(p->so_far.tau_p_s, step->tau_p_z);
 }
 
 static double first_step_end_s(toc_ns onset)
@@ -66,6 +83,7 @@ void toc_pparam_step(struct toc_pparam *p, const struct toc_motion_step *step)
         p->clipped = true;
     if (p->n < TOC_PPARAM_STEPS_MAX) {
         peaks_grow(&p->so_far, step);
+        periods_grow(p, step);
         p->history[p->n] = p->so_far;
     }
     if (p->n < UINT32_MAX)
@@ -87,13 +105,26 @@ double toc_pparam_after_s(const struct toc_pparam *p)
     return p->n > 0 ? p->first_s + STEP_S * (p->n - 1) : 0;
 }
 
-struct toc_peaks toc_pparam_peaks(const struct toc_pparam *p)
+/* Steps that count. */
+static uint32_t steps_of_p(const struct toc_pparam *p)
 {
     uint32_t n = p->n < p->guard ? p->n : p->guard;
 
-    if (n > TOC_PPARAM_STEPS_MAX)
-        n = TOC_PPARAM_STEPS_MAX;
+    return n < TOC_PPARAM_STEPS_MAX ? n : TOC_PPARAM_STEPS_MAX;
+}
+
+struct toc_peaks toc_pparam_peaks(const struct toc_pparam *p)
+{
+    uint32_t n = steps_of_p(p);
+
     return n > 0 ? p->history[n - 1] : (struct toc_peaks){0};
+}
+
+double toc_pparam_window_s(const struct toc_pparam *p)
+{
+    uint32_t n = steps_of_p(p);
+
+    return n > 0 ? p->first_s + STEP_S * (n - 1) : 0;
 }
 
 float toc_pparam_snr_pe(const struct toc_pparam *p)
@@ -101,6 +132,39 @@ float toc_pparam_snr_pe(const struct toc_pparam *p)
     if (p->n_noise == 0 || p->noise.pe_m <= 0)
         return NAN;
     return toc_pparam_peaks(p).pe_m / p->noise.pe_m;
+}
+
+static float snr_db(const struct toc_pparam *p, const struct toc_peaks *peaks)
+{
+    const uint32_t n = steps_of_p(p);
+
+    if (n == 0 || p->n_noise == 0 || !(p->noise.iv2_m2s > 0) || !(peaks->iv2_m2s > 0))
+        return NAN;
+    return (float)(10 * log10((double)peaks->iv2_m2s / n / ((double)p->noise.iv2_m2s / p->n_noise)));
+}
+
+static float known(float x, bool is_known)
+{
+    return is_known && x > 0 ? x : NAN;
+}
+
+void toc_pparam_say(const struct toc_pparam *p, bool gain_known, struct toc_estimate *ret_estimate)
+{
+    const struct toc_peaks peaks = toc_pparam_peaks(p);
+    struct toc_estimate *e = ret_estimate;
+
+    e->pa_ms2 = gain_known ? peaks.pa_ms2 : NAN;
+    e->pv_ms = gain_known ? peaks.pv_ms : NAN;
+    e->pd_m = gain_known ? peaks.pd_m : NAN;
+    e->pe_m = gain_known ? peaks.pe_m : NAN;
+    e->snr_pe = toc_pparam_snr_pe(p);
+    e->iv2_m2s = gain_known ? peaks.iv2_m2s : NAN;
+    e->tau_c_s = known(peaks.tau_c_s, gain_known);
+    e->tau_p_max_s = known(peaks.tau_p_s, gain_known);
+    e->snr_db = snr_db(p, &peaks);
+    e->window_s = (float)toc_pparam_window_s(p);
+    e->clipped = p->clipped;
+    e->s_guarded = p->n > p->guard;
 }
 
 double toc_pparam_largest(double after_p_s)

@@ -1,9 +1,19 @@
 /*
- * What the first seconds of P say without a network: peaks of ground
- * acceleration, velocity and displacement since the pick, the noise they
- * stand on, and the station magnitude they mean at a known distance. Peaks
- * stop at the S wave when its time becomes known, also afterwards. A plain
- * value of fixed size: copy it freely.
+ * What the first seconds of P say without a network: peaks, periods and
+ * energy of the ground motion since the pick, the noise they stand on, and
+ * the station magnitude they mean at a known distance. All of them stop at
+ * the S wave when its time becomes known, also afterwards. A plain value of
+ * fixed size: copy it freely.
+ *
+ *   Pa, Pv, Pd  largest absolute a, v, d of core/window.h
+ *   IV2         integral of v^2 (Festa, Zollo and Lancieri 2008, Geophys. Res. Lett. 35, L22307, there of all components
+ *               of 0.05-10 Hz; here of the vertical above 0.075 Hz)
+ *   tau_c       2 pi sqrt(int d^2 / int (dd/dt)^2) (Kanamori 2005, Annu. Rev. Earth Planet. Sci. 33, 195-214)
+ *   tau_p^max   largest predominant period (core/window.h), the step with the onset left out: from 0 to 0.1 s after P on.
+ *               Its memory of 1 s still holds the noise before: it means something where the SNR is high
+ *   SNR         mean square of v since P over that of the noise
+ *
+ * Since P: from the beginning of the step of 0.1 s that holds the onset, so up to 0.1 s of what came before is in it.
  */
 #ifndef TOC_CORE_PPARAM_H
 #define TOC_CORE_PPARAM_H
@@ -18,10 +28,12 @@
 #define TOC_PPARAM_STEPS_MAX 300 /* 30 s: peaks do not grow any later; P is over or the relation is out of range */
 #define TOC_PPARAM_NOISE_MAX 50  /* 5 s of steps before the pick count as noise, the newest of those given */
 
-/** Peaks, vertical component, SI. */
+/** Vertical component, SI. */
 struct toc_peaks {
     float pa_ms2, pv_ms, pd_m; /* high-passed at 0.075 Hz */
     float pe_m;                /* high-passed at 0.5 Hz */
+    float iv2_m2s;
+    float tau_c_s, tau_p_s;    /* 0 unknown: nothing moved */
 };
 
 /** State of one followed arrival. */
@@ -33,7 +45,8 @@ struct toc_pparam {
     uint32_t n;                       /* steps taken since P */
     bool clipped;                     /* any step since P held a clipped sample */
     uint32_t guard;                   /* steps that end before S; UINT32_MAX while S is not known */
-    struct toc_peaks so_far;          /* running peaks, S included */
+    double int_d2, int_w2;            /* of d^2 and (dd/dt)^2, S included */
+    struct toc_peaks so_far;          /* S included */
     struct toc_peaks history[TOC_PPARAM_STEPS_MAX]; /* so_far after each step, for a guard set afterwards */
 };
 
@@ -55,11 +68,17 @@ void toc_pparam_guard(struct toc_pparam *p, double s_minus_p_s);
 /** Seconds after P at the end of the newest step; 0 before the first. */
 double toc_pparam_after_s(const struct toc_pparam *p);
 
-/** Peaks since P, up to S when it is known. All 0 before the first step. */
+/** Since P, up to S when it is known. All 0 before the first step. */
 struct toc_peaks toc_pparam_peaks(const struct toc_pparam *p);
+
+/** Seconds after P at which these end: now, or the last step before S, or 30 s. */
+double toc_pparam_window_s(const struct toc_pparam *p);
 
 /** Pe since P (up to S) over the peak Pe before P; NAN without noise steps. */
 float toc_pparam_snr_pe(const struct toc_pparam *p);
+
+/** The classical part of an estimate, from pa_ms2 on. @param gain_known false: everything with a unit in it is NAN */
+void toc_pparam_say(const struct toc_pparam *p, bool gain_known, struct toc_estimate *ret_estimate);
 
 /**
  * The largest magnitude that t seconds of P can tell apart: half of the source must have been seen. Half duration

@@ -65,10 +65,17 @@ struct toc_estimate {
     float s_minus_p_s;        /* median of the predicted S-P time */
     float s_minus_p_sigma_s;
     bool saturated;           /* the sensor clipped, or the window is too short for this size */
-    /* Classical measurements of the same seconds, vertical component, peak since P. NAN without gain. */
-    float pa_ms2, pv_ms, pd_m; /* high-passed at 0.075 Hz */
-    float pe_m;                /* displacement high-passed at 0.5 Hz */
+    /* Classical measurements, vertical component, from P to window_s after it (core/pparam.h). NAN unknown: without gain
+     * all but the ratios to the noise. */
+    float pa_ms2, pv_ms, pd_m; /* peaks, high-passed at 0.075 Hz */
+    float pe_m;                /* peak displacement high-passed at 0.5 Hz */
     float snr_pe;              /* pe_m over the peak of the same trace just before P */
+    float iv2_m2s;             /* integral of squared velocity */
+    float tau_c_s, tau_p_max_s;
+    float snr_db;              /* mean square velocity over that before P */
+    float window_s;            /* after_p_s, or less: these end before S */
+    bool clipped;              /* some sample since P was */
+    bool s_guarded;            /* S is known to have come within after_p_s, and is not in them */
 };
 
 /** Source parameters with one-sigma uncertainties. */

@@ -49,6 +49,11 @@ float toc_features_snr_db(const float row[TOC_FEATURES]);
  * multiples of 0.1 s of absolute time). Velocity sensors: v = hp(x), a = diff, d = hp(integral). Accelerometers:
  * a = hp(x), v = hp(integral a), d = hp(integral v). hp: causal Butterworth order 2, 0.075 Hz; e: d with 0.5 Hz order 2
  * in its place. A missing component is at rest, and new when it returns.
+ *
+ * w = (d - the d before it) * 100 Hz, so that the ratio of both is a period whatever the filters did.
+ * Predominant period (Nakamura 1988; Allen and Kanamori 2003, Science 300, 786-789): 2 pi sqrt(X / D) with
+ * X = alpha X + y^2, D = alpha D + (dy/dt)^2, y = v low-passed at 3 Hz (causal Butterworth order 2), dy/dt its difference,
+ * alpha = 0.99 at 100 Hz: a memory of 1 s.
  */
 #define TOC_STEP_SAMPLES 10
 
@@ -57,6 +62,8 @@ struct toc_motion_step {
     float pv_h, pd_h, pe_h;       /* horizontal vector length, largest within the step; 0 without horizontals */
     float v2_z, v2_h;             /* mean square velocity within the step */
     float clipped;                /* 1 when any sample of the step was marked clipped */
+    float d2_z, w2_z;             /* mean squares of d and of w, its rate of change, within the step, vertical */
+    float tau_p_z;                /* predominant period in s, largest within the step, vertical; 0 at rest */
 };
 
 struct toc_motion;

@@ -75,9 +75,16 @@ int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_es
     toc_json_number(&json, "s_minus_p_s", (double)e->s_minus_p_s, 3);
     toc_json_number(&json, "s_minus_p_sigma_s", (double)e->s_minus_p_sigma_s, 3);
     toc_json_bool(&json, "saturated", e->saturated);
-    toc_json_number(&json, "pa_ms2", (double)e->pa_ms2, 9);
-    toc_json_number(&json, "pv_ms", (double)e->pv_ms, 10);
-    toc_json_number(&json, "pd_m", (double)e->pd_m, 11);
+    toc_json_measure(&json, "pa_ms2", (double)e->pa_ms2);
+    toc_json_measure(&json, "pv_ms", (double)e->pv_ms);
+    toc_json_measure(&json, "pd_m", (double)e->pd_m);
+    toc_json_measure(&json, "iv2_m2s", (double)e->iv2_m2s);
+    toc_json_measure(&json, "tau_c_s", (double)e->tau_c_s);
+    toc_json_measure(&json, "tau_p_max_s", (double)e->tau_p_max_s);
+    toc_json_number(&json, "snr_db", (double)e->snr_db, 1);
+    toc_json_number(&json, "window_s", (double)e->window_s, 2);
+    toc_json_bool(&json, "clipped", e->clipped);
+    toc_json_bool(&json, "s_guarded", e->s_guarded);
     return end(&json);
 }
 

@@ -134,6 +134,17 @@ void toc_json_number(struct toc_json *json, const char *name, double value, int 
         put(json, "null", 4);
 }
 
+void toc_json_measure(struct toc_json *json, const char *name, double value)
+{
+    char text[32];
+
+    begin(json, name);
+    if (isfinite(value))
+        put(json, text, (size_t)snprintf(text, sizeof(text), "%.5g", value));
+    else
+        put(json, "null", 4);
+}
+
 void toc_json_time(struct toc_json *json, const char *name, toc_ns value)
 {
     char text[TOC_TIME_TEXT_SIZE];

@@ -31,6 +31,8 @@ void toc_json_count(struct toc_json *json, const char *name, uint64_t value);
 void toc_json_bool(struct toc_json *json, const char *name, bool value);
 /** `decimals` digits after the point; null when not finite. */
 void toc_json_number(struct toc_json *json, const char *name, double value, int decimals);
+/** A measurement of any size: five significant digits; null when not finite. */
+void toc_json_measure(struct toc_json *json, const char *name, double value);
 /** RFC 3339 with microseconds and Z; null for TOC_NS_NONE. */
 void toc_json_time(struct toc_json *json, const char *name, toc_ns value);
 /** The same, and NAME_ns beside it. */

@@ -7,7 +7,7 @@
  *       in: blocks of uint32 n, n rows of 3 float32 (E, N, Z; NaN = missing), 100 Hz; out: n rows of 7 float32 each
  *   cut_windows motion < in > out
  *       in: blocks of uint32 n, uint32 acceleration (0, 1), n rows of 3 float32 (SI units), n uint8 clipped;
- *       out: uint32 n / 10, then so many struct toc_motion_step of 10 float32
+ *       out: uint32 n / 10, then so many struct toc_motion_step of 13 float32
  *   cut_windows rows DIR OUT
  *       the *.mseed of DIR with DIR/stations.txt, as the daemon's station groups see them: OUT/<sid>.f32 (rows of
  *       E, N, Z in counts, NaN where missing), .clip (uint8 a row), .json (what, where from, which gain)
@@ -35,7 +35,7 @@
 #error "the pipe format is the memory of a little-endian machine"
 #endif
 
-_Static_assert(sizeof(struct toc_motion_step) == 10 * sizeof(float), "motion steps are written as they lie in memory");
+_Static_assert(sizeof(struct toc_motion_step) == 13 * sizeof(float), "motion steps are written as they lie in memory");
 
 #define ROWS_MAX 10000000u
 #define PIECE_ROWS 4096u

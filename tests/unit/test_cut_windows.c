@@ -128,12 +128,12 @@ static void expect_steps(FILE *out, uint32_t n, bool acceleration)
     toc_motion_reset(motion, acceleration);
     for (uint32_t i = 0; i < n; i++) {
         struct toc_motion_step step;
-        float got[10], want[10];
+        float got[13], want[13];
         if (!toc_motion_push(motion, i, rows[i], clipped[i] != 0, &step))
             continue;
         assert_int_equal(fread(got, sizeof got, 1, out), 1);
         memcpy(want, &step, sizeof want);
-        for (int f = 0; f < 10; f++)
+        for (int f = 0; f < 13; f++)
             close_to(got[f], want[f]);
     }
     toc_motion_destroy(motion);

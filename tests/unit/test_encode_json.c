@@ -126,13 +126,19 @@ static void check_estimate(void **state)
     const struct toc_estimate_report report = {
         .sid = "FDSN:CI_CCC__H_H",
         .estimate = {.pick_id = 7, .pick_time = TIME, .after_p_s = 1.5f, .magnitude = 4.25f, .magnitude_sigma = 0.5f,
-                     .s_minus_p_s = 3, .s_minus_p_sigma_s = 1, .saturated = true, .pa_ms2 = NAN, .pd_m = INFINITY}};
+                     .s_minus_p_s = 3, .s_minus_p_sigma_s = 1, .saturated = true, .pa_ms2 = NAN, .pd_m = INFINITY,
+                     .iv2_m2s = 1.23456789e-17f, .tau_c_s = 0.5f, .tau_p_max_s = NAN, .snr_db = 12.34f, .window_s = 1.25f,
+                     .s_guarded = true}};
     json_t *root = must_load(toc_encode_estimate(&envelope, &report, line, sizeof(line)));
     (void)state;
 
     check_common(root, "estimate");
     must_have(root, "sid:s pick_time:s after_p_s:r magnitude:r magnitude_sigma:r s_minus_p_s:r s_minus_p_sigma_s:r "
-                    "saturated:b pa_ms2:n pd_m:n");
+                    "saturated:b pa_ms2:n pd_m:n iv2_m2s:r tau_c_s:r tau_p_max_s:n snr_db:r window_s:r clipped:b "
+                    "s_guarded:b");
+    assert_float_equal(json_real_value(json_object_get(root, "iv2_m2s")), 1.2346e-17, 1e-30);
+    assert_true(json_is_true(json_object_get(root, "s_guarded")));
+    assert_true(json_is_false(json_object_get(root, "clipped")));
     assert_true(json_real_value(json_object_get(root, "magnitude")) == 4.25);
     assert_true(json_is_true(json_object_get(root, "saturated")));
     json_decref(root);

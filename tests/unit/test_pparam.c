@@ -127,6 +127,152 @@ static void test_rubbish_and_length(void **state)
     assert_float_equal(toc_pparam_after_s(&p), 99.96, 1e-6);
 }
 
+/* ---- signals whose parameters are known -------------------------------------------------------------------- */
+
+#define PI 3.14159265358979323846
+#define LEAD 6000 /* samples before the onset: the filters have settled */
+
+struct ground {
+    double a, v, d;
+};
+
+typedef struct ground (*ground_fn)(double t);
+
+/* Follows `ground` from 60 s on, after 60 s of it, for `steps`. */
+static struct toc_estimate measure(ground_fn ground, bool acceleration, int steps)
+{
+    const int64_t onset = INT64_C(156226162900) + LEAD;
+    struct toc_motion *motion;
+    struct toc_motion_step step, noise[TOC_PPARAM_NOISE_MAX];
+    struct toc_pparam p;
+    struct toc_estimate e = {0};
+    size_t n = 0;
+
+    assert_int_equal(toc_motion_create(&motion), 0);
+    toc_motion_reset(motion, acceleration);
+    for (int i = 0; i < LEAD + 10 * steps; i++) {
+        struct ground g = ground(i / 100.0);
+        float enz[TOC_COMPONENTS] = {NAN, NAN, (float)(acceleration ? g.a : g.v)};
+        if (i == LEAD)
+            toc_pparam_start(&p, onset * TOC_GRID_NS, noise, n);
+        if (!toc_motion_push(motion, onset - LEAD + i, enz, false, &step))
+            continue;
+        if (i >= LEAD)
+            toc_pparam_step(&p, &step);
+        else if (i >= LEAD - 500)
+            noise[n++] = step;
+    }
+    toc_motion_destroy(motion);
+    toc_pparam_say(&p, true, &e);
+    return e;
+}
+
+static void within(double got, double want, double share)
+{
+    if (!(fabs(got - want) <= share * fabs(want)))
+        fail_msg("%g is not within %g of %g", got, share * fabs(want), want);
+}
+
+#define SINE_HZ 2.0
+#define SINE_MS 1e-4
+
+/* For ever. */
+static struct ground sine(double t)
+{
+    double w = 2 * PI * SINE_HZ;
+
+    return (struct ground){.a = SINE_MS * w * cos(w * t), .v = SINE_MS * sin(w * t), .d = -SINE_MS / w * cos(w * t)};
+}
+
+/* X and D are one-pole averages of y^2 and its derivative's square, over the same seconds: both swing about their means
+ * at twice the frequency, by the share r and in opposition, so the largest ratio is (1 + r) / (1 - r) of the mean one. */
+static void test_sine(void **state)
+{
+    const double w = 2 * PI * SINE_HZ, memory = -1 / (100 * log(0.99)), r = 1 / sqrt(1 + 4 * w * w * memory * memory);
+
+    (void)state;
+    for (int acceleration = 0; acceleration < 2; acceleration++) {
+        struct toc_estimate e = measure(sine, acceleration, 40);
+        within((double)e.pa_ms2, SINE_MS * w, 0.01);
+        within((double)e.pv_ms, SINE_MS, 0.01);
+        within((double)e.pd_m, SINE_MS / w, 0.01);
+        within((double)e.pe_m, SINE_MS / w, 0.01);
+        within((double)e.iv2_m2s, 0.5 * SINE_MS * SINE_MS * 4, 0.01);
+        within((double)e.tau_c_s, 1 / SINE_HZ, 0.01);
+        within((double)e.tau_p_max_s, sqrt((1 + r) / (1 - r)) / SINE_HZ, 0.01);
+        assert_float_equal(e.snr_db, 0, 0.2); /* the same before */
+        assert_float_equal(e.window_s, 4, 1e-6);
+        assert_false(e.clipped || e.s_guarded);
+    }
+}
+
+#define PULSE_M 1e-5
+#define PULSE_S 0.1 /* T */
+
+/* Silence, then d = q exp(-q^2 / 2), q = (t - 61.5 s) / T: the integral of d^2 is T sqrt(pi) / 2, that of v^2 is
+ * 3 sqrt(pi) / 4 T. Its peak displacement is not looked at: the corners of 0.075 Hz turn its phase. */
+static struct ground pulse(double t)
+{
+    double q = (t - 61.5) / PULSE_S, g = PULSE_M * exp(-0.5 * q * q);
+
+    if (t < 60)
+        return (struct ground){0};
+    return (struct ground){.d = g * q, .v = g * (1 - q * q) / PULSE_S, .a = g * (q * q - 3) * q / (PULSE_S * PULSE_S)};
+}
+
+static void test_pulse(void **state)
+{
+    (void)state;
+    for (int acceleration = 0; acceleration < 2; acceleration++) {
+        struct toc_estimate e = measure(pulse, acceleration, 30);
+        within((double)e.pv_ms, PULSE_M / PULSE_S, 0.02);
+        within((double)e.pa_ms2, PULSE_M / (PULSE_S * PULSE_S) * 1.3801, 0.02); /* at q^2 = 3 - sqrt(6) */
+        within((double)e.iv2_m2s, PULSE_M * PULSE_M * 0.75 * sqrt(PI) / PULSE_S, 0.01);
+        within((double)e.tau_c_s, 2 * PI * PULSE_S * sqrt(2.0 / 3), 0.01);
+        assert_true(isnan(e.snr_db)); /* over silence */
+    }
+}
+
+static struct toc_motion_step heard(float v2, float tau_p)
+{
+    return (struct toc_motion_step){.pv_z = 1, .v2_z = v2, .d2_z = 4, .w2_z = 1, .tau_p_z = tau_p};
+}
+
+static void test_sums_and_guard(void **state)
+{
+    struct toc_motion_step noise[20], step = heard(1, 9);
+    struct toc_pparam p;
+    struct toc_estimate e = {0};
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        noise[i] = heard(0.5f, 5);
+    toc_pparam_start(&p, ONSET, noise, 20);
+    toc_pparam_say(&p, true, &e); /* before the first step */
+    assert_true(isnan(e.snr_db) && isnan(e.tau_c_s) && isnan(e.tau_p_max_s));
+    toc_pparam_step(&p, &step); /* holds the onset: its period is that of the noise */
+    for (int i = 1; i < 30; i++) {
+        step = i < 10 ? heard(50, 0.5f + 0.1f * (float)i) : heard(5000, 20);
+        toc_pparam_step(&p, &step);
+    }
+    toc_pparam_guard(&p, 0.96); /* the tenth step ends there */
+    toc_pparam_say(&p, true, &e);
+    assert_true(e.s_guarded);
+    assert_float_equal(e.window_s, 0.96, 1e-6);
+    assert_float_equal(e.iv2_m2s, 0.1 + 45, 1e-4);
+    assert_float_equal(e.snr_db, 10 * log10(45.1 / 0.5), 1e-4);
+    assert_float_equal(e.tau_c_s, 4 * PI, 1e-5);
+    assert_float_equal(e.tau_p_max_s, 1.4, 1e-6);
+    toc_pparam_guard(&p, NAN);
+    toc_pparam_say(&p, false, &e); /* and of unknown gain */
+    assert_false(e.s_guarded);
+    assert_true(isnan(e.pv_ms) && isnan(e.iv2_m2s) && isnan(e.tau_c_s) && isnan(e.tau_p_max_s) && isfinite(e.snr_db));
+    toc_pparam_guard(&p, 10); /* known, but still to come */
+    toc_pparam_say(&p, true, &e);
+    assert_false(e.s_guarded);
+    assert_float_equal(e.tau_p_max_s, 20, 1e-6);
+}
+
 static struct toc_estimate estimate_of(double after_s)
 {
     return (struct toc_estimate){.after_p_s = (float)after_s, .s_minus_p_s = 6, .s_minus_p_sigma_s = 2, .snr_pe = 50,
@@ -266,6 +412,9 @@ int main(void)
         cmocka_unit_test(test_noise_window),
         cmocka_unit_test(test_peaks_grow_only),
         cmocka_unit_test(test_guard_takes_s_back),
+        cmocka_unit_test(test_sine),
+        cmocka_unit_test(test_pulse),
+        cmocka_unit_test(test_sums_and_guard),
         cmocka_unit_test(test_rubbish_and_length),
         cmocka_unit_test(test_magnitude_refuses),
         cmocka_unit_test(test_magnitude_is_monotonic),

@@ -515,12 +515,12 @@ static void test_motion_is_finite_whatever_comes(void **state)
         struct toc_motion *motion = open_motion(mode % 2 == 1);
         dice_state = 78;
         for (int i = 0; i < 20000; i++) {
-            float enz[TOC_COMPONENTS] = {hostile(mode / 2), hostile(mode / 2), hostile(mode / 2)}, field[10];
+            float enz[TOC_COMPONENTS] = {hostile(mode / 2), hostile(mode / 2), hostile(mode / 2)}, field[13];
             struct toc_motion_step step;
             if (!toc_motion_push(motion, i, enz, false, &step))
                 continue;
             memcpy(field, &step, sizeof field);
-            for (int f = 0; f < 10; f++)
+            for (int f = 0; f < 13; f++)
                 assert_true(isfinite(field[f]) && field[f] >= 0.0f);
         }
         toc_motion_destroy(motion);
