@@ -9,5 +9,5 @@ int toc_earth_create(struct toc_travel **ret_travel)
         {16.0, 6.7, 3.87},
         {32.0, 7.8, 4.50},
     };
-    return toc_travel_create(layers, sizeof layers / sizeof layers[0], 1000.0, 60.0, ret_travel);
+    return toc_travel_create(layers, sizeof layers / sizeof layers[0], 1000.0, 160.0, ret_travel);
 }

@@ -8,7 +8,7 @@
 
 #include "core/travel.h"
 
-/** Tables to 1000 km and 60 km depth. @return as toc_travel_create() */
+/** Tables to 1000 km and 160 km depth. @return as toc_travel_create() */
 int toc_earth_create(struct toc_travel **ret_travel);
 
 #endif

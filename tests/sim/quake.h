@@ -2,8 +2,13 @@
  * One earthquake seen by one station: an omega-square source (Brune 1970)
  * whose moment grows with time, P and S waves by the stochastic idea of
  * Boore (2003, Pure Appl. Geophys. 160, 635-676), ground velocity E, N, Z out.
- * A point source: no directivity, no surface waves, no static offset, no
- * near-field term, no basin. Everything is causal: before the onset there is nothing.
+ * From M 5.5 on the source is a row of parts along the strike that a rupture
+ * front sets off one after another, each with its own distance and delay to
+ * the station: the idea of Beresnev and Atkinson (1997, BSSA 87, 67-84), the
+ * high frequencies scaled as a whole. Direction and radiation are those of the
+ * hypocentre for all parts. Near the source the near and intermediate field
+ * come on top (near_field.h). No surface waves, no basin. Everything is
+ * causal: before the onset there is nothing.
  *
  * How a phase is made. The excitation is the moment rate (smooth, its sum is
  * 1) plus white noise in a window whose power sums to 1, high-passed where
@@ -18,12 +23,17 @@
 #include <stddef.h>
 
 #include "tests/sim/random.h"
+#include "tests/sim/region.h"
 
-#define TOC_QUAKE_LOBES_MAX 6
+#define TOC_QUAKE_LOBES_MAX 32
+#define TOC_QUAKE_ALPHA_MS 6200.0 /* around the source */
+#define TOC_QUAKE_BETA_MS 3500.0
+#define TOC_QUAKE_DENSITY 2750.0
+#define TOC_QUAKE_FREE_SURFACE 2.0
 
-/** Part of a rupture: share of the moment, from start_s on for duration_s. */
+/** Part of a rupture: share of the moment, from start_s on for duration_s, along_km from the hypocentre along strike. */
 struct toc_quake_lobe {
-    double start_s, duration_s, share;
+    double start_s, duration_s, share, along_km;
 };
 
 struct toc_quake {
@@ -39,22 +49,26 @@ struct toc_quake {
 
 /** What lies between source and station. */
 struct toc_quake_path {
+    const struct toc_region *region; /* borrowed; NULL: California */
     double epicentral_km, depth_km;
     double azimuth_rad;         /* source to station, clockwise from north */
     double p_s, s_s;            /* travel times */
     double incidence_rad;       /* at the surface, from the vertical */
-    double q0, q_exponent;      /* Q of S at 1 Hz and its exponent; P has 1.5 times that. q0 INFINITY: no loss */
+    double q0, q_exponent;      /* Q of S at 1 Hz and its exponent, P the same. q0 INFINITY: no loss */
     double kappa_s;             /* of S; P has 0.6 times that */
     double site_p, site_s;      /* amplification by the ground near the station, well above 1 Hz (none well below) */
-    double scattering;          /* strength of the coda, 1 as usual; 0: none */
+    double focus_p, focus_s;    /* what lenses in the crust do to all frequencies; 0: 1 */
+    double scattering;          /* strength of the coda and of what P moves sideways, 1 as usual; 0: none */
+    double coda_s;              /* decay time of the late coda's power; 0: 22 */
     uint64_t seed;              /* of everything random in the waves */
 };
 
-/** A random double couple of this size; stress drop lognormal around 5 MPa, 0.3 in log10. */
-void toc_quake_draw(struct toc_random *random, double magnitude, struct toc_quake *ret_quake);
+/** A random double couple of this size; stress drop lognormal around the region's. @param region NULL: California */
+void toc_quake_draw(struct toc_random *random, const struct toc_region *region, double magnitude,
+                    struct toc_quake *ret_quake);
 
-/** Random properties of a path; geometry, times and seed are left to the caller. */
-void toc_quake_path_draw(struct toc_random *random, struct toc_quake_path *ret_path);
+/** Random properties of a path; geometry, times and seed are left to the caller. @param region NULL: California */
+void toc_quake_path_draw(struct toc_random *random, const struct toc_region *region, struct toc_quake_path *ret_path);
 
 /** Radiation pattern of a far-field phase (Aki and Richards 2002, eq. 4.89-4.91). takeoff from straight down. */
 struct toc_quake_radiation {
@@ -63,10 +77,19 @@ struct toc_quake_radiation {
 void toc_quake_radiation(const struct toc_quake *quake, double azimuth_rad, double takeoff_rad,
                          struct toc_quake_radiation *ret_radiation);
 
-/** Geometric spreading in 1/m at t seconds after the onset: 1/R to 70 km, then R^-1/2. R is stretched by the part of
- * the fault that has broken so far, at most by the finite-fault length 10^(-0.405 + 0.235 M) km of Yenier and
- * Atkinson (2015). */
-double toc_quake_spreading(const struct toc_quake *quake, double hypocentral_km, double t_s);
+/** Distance of one part of the rupture from the station in km, straight. */
+double toc_quake_lobe_km(const struct toc_quake *quake, const struct toc_quake_path *path, int lobe);
+
+/** Seconds after the phase's onset at which one part is first heard; never negative. @param speed_ms of the phase */
+double toc_quake_lobe_delay_s(const struct toc_quake *quake, const struct toc_quake_path *path, int lobe,
+                              double speed_ms);
+
+/** Distance of one part as its waves have it, t seconds after it began: stretched by what has broken of it so far, at
+ * most by the finite-fault length 10^(-0.405 + 0.235 M) km of Yenier and Atkinson (2015), M that of the part. */
+double toc_quake_lobe_stretched_km(const struct toc_quake *quake, int lobe, double km, double t_s);
+
+/** Decay time of the late coda's power. */
+double toc_quake_coda_s(const struct toc_quake_path *path);
 
 /** How long the station sees it: seconds from the P onset until the coda is spent. */
 double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_path *path);

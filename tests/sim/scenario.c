@@ -90,7 +90,7 @@ static void make_event(const struct toc_scenario_options *options, const struct 
                    &event->longitude_deg);
     event->depth_km = index == 0 && !isnan(options->depth_km) ? options->depth_km : drawn_km;
     event->origin = scenario->start + toc_ns_from_s(options->first_origin_s + spacing_s * (double)index + jitter_s);
-    toc_quake_draw(&random, fmax(0.0, options->magnitude - smaller), &event->quake);
+    toc_quake_draw(&random, NULL, fmax(0.0, options->magnitude - smaller), &event->quake);
     event->seed = toc_random_next(&random);
 }
 
@@ -103,11 +103,11 @@ static void make_arrival(const struct toc_scenario *scenario, const struct toc_t
     struct toc_random random, ground;
 
     toc_random_seed(&random, event->seed, site_index);
-    toc_quake_path_draw(&random, path);
+    toc_quake_path_draw(&random, NULL, path);
     /* The ground under a station is the same in every quake. */
     toc_random_seed(&ground, site->seed, 1);
     struct toc_quake_path same;
-    toc_quake_path_draw(&ground, &same);
+    toc_quake_path_draw(&ground, NULL, &same);
     path->site_p = same.site_p;
     path->site_s = same.site_s;
     path->kappa_s = same.kappa_s;

@@ -16,23 +16,18 @@
 #include <string.h>
 
 #include "tests/sim/fft.h"
+#include "tests/sim/near_field.h"
 
-#define ALPHA_MS 6200.0
-#define BETA_MS 3500.0
-#define DENSITY 2750.0
-#define FREE_SURFACE 2.0
-/* P is weaker at the surface than a smooth earth would have it. This factor is fitted, not derived: it brings the
- * median Pd to Wu and Zhao (2006, GRL 33, L16312); their Pd to PGV relation (Wu and Kanamori 2005) then follows. */
-#define P_LOSS 0.62
+#define P_NEAR_KM 20.0
 #define CODA_CORNER_HZ 1.5
-#define TAIL_S 22.0 /* decay time of the late S coda's power: Qc 400 at 3 Hz */
 #define FILTER_PAD_S 4.0 /* room for the tail of the path filter */
 
 struct toc_synth {
     double rate_hz;
     size_t max_samples, n_fft;
     struct toc_fft *fft;
-    double *smooth, *power;    /* excitation: moment rate and noise power per second */
+    double *smooth, *power;    /* excitation: moment rate and noise power per second, each over distance */
+    double *near[3];           /* near field, E, N, Z, before the corner */
     double *late;              /* power of the coda, which has no direction */
     double *wave[4];           /* E, N, Z, and zeros for the transform's fourth array */
     double *filter_re, *filter_im;
@@ -41,13 +36,16 @@ struct toc_synth {
 /* One phase, ready to be computed. */
 struct phase {
     double onset_s;            /* after sample 0 of the arrays */
+    double speed_ms;
+    double more_spreading;     /* P: exponent beyond the region's, from P_NEAR_KM on */
     double level_m2s;          /* displacement spectrum at low frequency times distance: m * s * m */
     double corner_hz;
     double direct;             /* share of energy that goes straight; the rest is spread over the path */
     double path_s;             /* decay time of its power */
-    bool gradual;              /* spread twice: no sharp start */
+    double gradual;            /* share of what is spread that is spread twice: no sharp start */
+    bool with_near_field;
     double coda_per_s, coda_s; /* power of the coda at its start, relative to the energy above, and its decay time */
-    double tail_per_s;         /* the same for the late coda, which decays by TAIL_S */
+    double tail_per_s, tail_s; /* the same for the late coda */
     double travel_s, q0, q_exponent, kappa_s, site;
     int n_polarisations;
     double vector[2][3];       /* E, N, Z */
@@ -59,8 +57,9 @@ struct phase {
 
 static bool synth_allocate(struct toc_synth *synth)
 {
-    double **arrays[] = {&synth->smooth, &synth->power, &synth->late, &synth->wave[0], &synth->wave[1],
-                         &synth->wave[2], &synth->wave[3], &synth->filter_re, &synth->filter_im};
+    double **arrays[] = {&synth->smooth,  &synth->power,     &synth->late,     &synth->near[0],
+                         &synth->near[1], &synth->near[2],   &synth->wave[0],  &synth->wave[1],
+                         &synth->wave[2], &synth->wave[3],   &synth->filter_re, &synth->filter_im};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         *arrays[i] = calloc(synth->n_fft, sizeof(double));
         if (!*arrays[i])
@@ -100,6 +99,8 @@ void toc_synth_destroy(struct toc_synth *synth)
     free(synth->smooth);
     free(synth->power);
     free(synth->late);
+    for (int i = 0; i < 3; i++)
+        free(synth->near[i]);
     for (int i = 0; i < 4; i++)
         free(synth->wave[i]);
     free(synth->filter_re);
@@ -107,52 +108,62 @@ void toc_synth_destroy(struct toc_synth *synth)
     free(synth);
 }
 
-/* Moment rate and high-frequency power of the rupture from the onset on, both per second with sum 1 over all time:
- * 30 x^2 (1-x)^2 / T and 6 x (1-x) / T in each lobe. Power goes with the area that breaks, share^(2/3). */
-static void rupture(const struct toc_synth *synth, const struct toc_quake *quake, double first_s, size_t n)
+/* Moment rate and high-frequency power of one part of the rupture, weakened by its distance: 30 x^2 (1-x)^2 / T and
+ * 6 x (1-x) / T of what it has of them. */
+static void rupture_part(const struct toc_synth *synth, const struct phase *phase, const struct toc_quake *quake,
+                         const struct toc_quake_path *path, int lobe, double power, double first_s, size_t n)
 {
-    double power_sum = 0.0;
-    for (int i = 0; i < quake->n_lobes; i++)
-        power_sum += cbrt(quake->lobes[i].share * quake->lobes[i].share);
-    for (int i = 0; i < quake->n_lobes; i++) {
-        const struct toc_quake_lobe *lobe = &quake->lobes[i];
-        /* Shorter than three samples it could fall between them, and its area with it. */
-        const double duration_s = fmax(lobe->duration_s, 3.0 / synth->rate_hz);
-        const double power = cbrt(lobe->share * lobe->share) / power_sum;
-        size_t k = lobe->start_s > first_s ? (size_t)((lobe->start_s - first_s) * synth->rate_hz) : 0;
-        for (; k < n; k++) {
-            const double x = (first_s + (double)k / synth->rate_hz - lobe->start_s) / duration_s;
-            if (x >= 1.0)
-                break;
-            if (x <= 0.0)
-                continue;
-            synth->smooth[k] += lobe->share * 30.0 * x * x * (1.0 - x) * (1.0 - x) / duration_s;
-            synth->power[k] += power * 6.0 * x * (1.0 - x) / duration_s;
-        }
+    const struct toc_region *region = path->region ? path->region : toc_region_at(0);
+    /* Shorter than three samples it could fall between them, and its area with it. */
+    const double duration_s = fmax(quake->lobes[lobe].duration_s, 3.0 / synth->rate_hz);
+    const double km = toc_quake_lobe_km(quake, path, lobe), share = quake->lobes[lobe].share;
+    const double start_s = toc_quake_lobe_delay_s(quake, path, lobe, phase->speed_ms);
+    size_t k = start_s > first_s ? (size_t)((start_s - first_s) * synth->rate_hz) : 0;
+
+    for (; k < n; k++) {
+        const double t = first_s + (double)k / synth->rate_hz - start_s, x = t / duration_s;
+        if (x >= 1.0)
+            break;
+        if (x <= 0.0)
+            continue;
+        const double stretched_km = toc_quake_lobe_stretched_km(quake, lobe, km, t);
+        const double g = toc_region_spreading(region, stretched_km) *
+                         pow(fmax(1.0, stretched_km / P_NEAR_KM), phase->more_spreading);
+        synth->smooth[k] += g * share * 30.0 * x * x * (1.0 - x) * (1.0 - x) / duration_s;
+        synth->power[k] += g * g * power * 6.0 * x * (1.0 - x) / duration_s;
     }
 }
 
-/* Spread over the path, and weaken by distance, which grows while the fault breaks. */
-static void spread(const struct toc_synth *synth, const struct phase *phase, const struct toc_quake *quake,
-                   double hypocentral_km, size_t n)
+/* Power goes with the area that breaks, share^(2/3); over all time and parts moment and power are 1, but for distance. */
+static void rupture(const struct toc_synth *synth, const struct phase *phase, const struct toc_quake *quake,
+                    const struct toc_quake_path *path, double first_s, size_t n)
+{
+    double power_sum = 0.0;
+    for (int i = 0; i < quake->n_lobes; i++)
+        power_sum += pow(quake->lobes[i].share, 2.0 / 3.0);
+    for (int i = 0; i < quake->n_lobes; i++)
+        rupture_part(synth, phase, quake, path, i, pow(quake->lobes[i].share, 2.0 / 3.0) / power_sum, first_s, n);
+}
+
+/* Spread over the path. */
+static void spread(const struct toc_synth *synth, const struct phase *phase, size_t n)
 {
     const double path_a = 1.0 - exp(-1.0 / (phase->path_s * synth->rate_hz));
     const double coda_a = 1.0 - exp(-1.0 / (phase->coda_s * synth->rate_hz));
-    const double tail_a = 1.0 - exp(-1.0 / (TAIL_S * synth->rate_hz));
-    const double coda_share = phase->coda_per_s * phase->coda_s, tail_share = phase->tail_per_s * TAIL_S;
+    const double tail_a = 1.0 - exp(-1.0 / (phase->tail_s * synth->rate_hz));
+    const double coda_share = phase->coda_per_s * phase->coda_s, tail_share = phase->tail_per_s * phase->tail_s;
     const double straight = phase->direct, along = 1.0 - phase->direct;
     double smooth = 0.0, first = 0.0, second = 0.0, coda = 0.0, tail = 0.0;
 
     for (size_t k = 0; k < n; k++) {
-        const double g = toc_quake_spreading(quake, hypocentral_km, (double)k / synth->rate_hz);
         smooth += path_a * (synth->smooth[k] - smooth);
         first += path_a * (synth->power[k] - first);
         second += path_a * (first - second);
         coda += coda_a * (synth->power[k] - coda);
         tail += tail_a * (synth->power[k] - tail);
-        synth->smooth[k] = g * (straight * synth->smooth[k] + along * smooth);
-        synth->power[k] = g * g * (straight * synth->power[k] + along * (phase->gradual ? second : first));
-        synth->late[k] = g * g * (coda_share * coda + tail_share * tail);
+        synth->smooth[k] = straight * synth->smooth[k] + along * smooth;
+        synth->power[k] = straight * synth->power[k] + along * (first + phase->gradual * (second - first));
+        synth->late[k] = coda_share * coda + tail_share * tail;
     }
 }
 
@@ -201,6 +212,26 @@ static void source_filter(const struct toc_synth *synth, const struct phase *pha
         once += a * (wave[k] - once);
         twice += a * (once - twice);
         wave[k] = phase->level_m2s * omega * (once - twice);
+    }
+}
+
+/* The near field knows the same corner, and comes as it is: the formula has velocity already. */
+static void add_near(const struct toc_synth *synth, const struct phase *phase, const struct toc_quake *quake,
+                     const struct toc_quake_path *path, double first_s, size_t n)
+{
+    const double a = 1.0 - exp(-2.0 * M_PI * phase->corner_hz / synth->rate_hz);
+    if (!phase->with_near_field || !toc_near_field_seen(quake, path))
+        return;
+    for (int c = 0; c < 3; c++)
+        memset(synth->near[c], 0, n * sizeof *synth->near[c]);
+    toc_near_field_add(quake, path, synth->rate_hz, first_s, synth->near, n);
+    for (int c = 0; c < 3; c++) {
+        double once = 0.0, twice = 0.0;
+        for (size_t k = 0; k < n; k++) {
+            once += a * (synth->near[c][k] - once);
+            twice += a * (once - twice);
+            synth->wave[c][k] += twice;
+        }
     }
 }
 
@@ -278,11 +309,13 @@ static void add_phase(struct toc_synth *synth, const struct phase *phase, const 
     toc_random_seed(&random, path->seed, stream);
     memset(synth->smooth, 0, n * sizeof *synth->smooth);
     memset(synth->power, 0, n * sizeof *synth->power);
-    rupture(synth, quake, first / synth->rate_hz - phase->onset_s, n);
-    spread(synth, phase, quake, hypot(path->epicentral_km, path->depth_km), n);
+    const double first_s = first / synth->rate_hz - phase->onset_s;
+    rupture(synth, phase, quake, path, first_s, n);
+    spread(synth, phase, n);
     excite(synth, phase, crossover(phase, quake), &random, n);
     for (int c = 0; c < 3; c++)
         source_filter(synth, phase, synth->wave[c], n);
+    add_near(synth, phase, quake, path, first_s, n);
     path_filter(synth, phase);
     filter_pair(synth, synth->wave[0], synth->wave[1], n);
     memset(synth->wave[3], 0, synth->n_fft * sizeof *synth->wave[3]);
@@ -310,10 +343,23 @@ static void common_phase(const struct toc_quake *quake, const struct toc_quake_p
                          struct phase *phase)
 {
     const double r_km = hypot(path->epicentral_km, path->depth_km);
-    phase->level_m2s = FREE_SURFACE * quake->moment_nm / (4.0 * M_PI * DENSITY * pow(speed_ms, 3.0));
+    phase->speed_ms = speed_ms;
+    phase->level_m2s = TOC_QUAKE_FREE_SURFACE * quake->moment_nm / (4.0 * M_PI * TOC_QUAKE_DENSITY * pow(speed_ms, 3.0));
     phase->path_s = fmax(0.1, 0.05 * r_km / 3.0);
-    phase->direct = fmin(0.5, fmax(0.1, exp(-r_km / 60.0)));
     phase->q_exponent = path->q_exponent;
+    phase->tail_s = toc_quake_coda_s(path);
+}
+
+/* Beyond the crossover the first wave runs below the Moho and is weak; the strong one in the crust comes later and
+ * grows out of its coda. Spread over a quarter of S-P by then. */
+static void spread_p(const struct toc_quake_path *path, struct phase *phase)
+{
+    const double beyond = fmin(1.0, fmax(0.0, (path->epicentral_km - 80.0) / 70.0));
+    const double r_km = hypot(path->epicentral_km, path->depth_km);
+    phase->direct = fmin(0.5, fmax(0.1 - 0.07 * beyond, exp(-r_km / 60.0)));
+    phase->path_s *= 1.0 + 0.8 * beyond;
+    phase->gradual = beyond;
+    phase->more_spreading = (path->region ? path->region : toc_region_at(0))->p_more;
 }
 
 static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *path, double takeoff_rad,
@@ -323,14 +369,16 @@ static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *
     struct toc_quake_radiation radiation;
 
     toc_quake_radiation(quake, path->azimuth_rad, takeoff_rad, &radiation);
-    common_phase(quake, path, ALPHA_MS, phase);
-    phase->level_m2s *= P_LOSS;
+    common_phase(quake, path, TOC_QUAKE_ALPHA_MS, phase);
+    phase->with_near_field = true;
+    spread_p(path, phase);
     phase->site = path->site_p;
+    phase->level_m2s *= path->focus_p > 0.0 ? path->focus_p : 1.0;
     phase->corner_hz = 1.2 * quake->corner_hz;
     phase->coda_per_s = 0.6 * path->scattering;
     phase->coda_s = fmax(1.0, 0.8 * (path->s_s - path->p_s));
     phase->travel_s = path->p_s;
-    phase->q0 = 1.5 * path->q0;
+    phase->q0 = path->q0;
     phase->kappa_s = 0.6 * path->kappa_s;
     phase->n_polarisations = 1;
     phase->vector[0][0] = sin_i * sin(path->azimuth_rad);
@@ -338,7 +386,7 @@ static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->vector[0][2] = cos_i;
     phase->coherent[0] = floored(radiation.p, 0.15);
     phase->incoherent[0] = blurred(radiation.p, 0.52); /* 0.52, 0.63: means of Boore and Boatwright (1984) */
-    phase->scatter[0] = phase->scatter[1] = 0.33 * phase->incoherent[0];
+    phase->scatter[0] = phase->scatter[1] = 0.4 * path->scattering * phase->incoherent[0];
     phase->scatter[2] = 0.15 * phase->incoherent[0];
     phase->isotropic[0] = phase->isotropic[1] = 0.48;
     phase->isotropic[2] = 0.5;
@@ -352,10 +400,11 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     struct toc_quake_radiation radiation;
 
     toc_quake_radiation(quake, path->azimuth_rad, takeoff_rad, &radiation);
-    common_phase(quake, path, BETA_MS, phase);
+    common_phase(quake, path, TOC_QUAKE_BETA_MS, phase);
     phase->site = path->site_s;
+    phase->level_m2s *= path->focus_s > 0.0 ? path->focus_s : 1.0;
     phase->corner_hz = quake->corner_hz;
-    phase->gradual = true;
+    phase->gradual = 1.0;
     phase->direct = 0.1;
     phase->coda_per_s = 0.10 * path->scattering;
     phase->tail_per_s = 0.015 * path->scattering;

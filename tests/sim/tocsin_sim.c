@@ -11,9 +11,9 @@
 #include <time.h>
 
 #include "tests/sim/options.h"
-#include "tests/sim/records.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/serve.h"
+#include "tests/sim/train.h"
 
 #define STATION_TEXT_MAX (16u << 20)
 
@@ -43,8 +43,7 @@ static const char usage[] =
     "         --now               move the recording so that its first sample is now\n"
     "         --from-start        a client gets all that was released before it came\n"
     "         --wait              begin when the first client connects\n"
-    "         --end               say END and exit when a client has got everything\n"
-    "       tocsin-sim train --count K --out FILE [--seed N] [--first I]\n";
+    "         --end               say END and exit when a client has got everything\n";
 
 static int fail(const char *what, int error)
 {
@@ -74,33 +73,6 @@ static int serve(int argc, char **argv)
     }
     serve_options.port = (int)port;
     return toc_serve(&serve_options) < 0 ? 1 : 0;
-}
-
-static int train(int argc, char **argv)
-{
-    unsigned long long seed = 1, count = 0, first = 0;
-    const char *out = NULL;
-    const struct toc_option options[] = {
-        {"--seed", TOC_OPTION_COUNT, &seed},
-        {"--count", TOC_OPTION_COUNT, &count},
-        {"--first", TOC_OPTION_COUNT, &first},
-        {"--out", TOC_OPTION_TEXT, &out},
-        {NULL, TOC_OPTION_FLAG, NULL},
-    };
-    if (toc_options_read(argc, argv, options, NULL) < 0 || count == 0 || !out) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    struct toc_records *records = NULL;
-    int result = toc_records_create(seed, &records);
-    if (result < 0)
-        return fail("train", result);
-    FILE *file = fopen(out, "wb");
-    result = file ? toc_records_write(records, first, count, file) : -errno;
-    if (file && fclose(file) != 0 && result == 0)
-        result = -errno;
-    toc_records_destroy(records);
-    return result < 0 ? fail(out, result) : 0;
 }
 
 /* "100,50,62.5" */
@@ -227,14 +199,22 @@ static int generate(int argc, char **argv)
     return status;
 }
 
+static int show_usage(void)
+{
+    fputs(usage, stderr);
+    fputs(toc_train_usage, stderr);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     if (argc >= 2 && strcmp(argv[1], "generate") == 0)
         return generate(argc - 2, argv + 2);
     if (argc >= 2 && strcmp(argv[1], "serve") == 0)
         return serve(argc - 2, argv + 2);
-    if (argc >= 2 && strcmp(argv[1], "train") == 0)
-        return train(argc - 2, argv + 2);
-    fputs(usage, stderr);
-    return 2;
+    if (argc >= 2 && strcmp(argv[1], "train") == 0) {
+        const int status = toc_train(argc - 2, argv + 2);
+        return status == 2 ? show_usage() : status;
+    }
+    return show_usage();
 }

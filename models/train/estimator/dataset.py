@@ -25,7 +25,6 @@ def simulated_rows(tools, count, seed, scratch, chunk=500):
     for first in range(0, count, chunk):
         batch = simulated.make(os.path.join(tools, "tocsin-sim"), seed, first, min(chunk, count - first), scratch)
         for r in batch:
-            simulated.weather(r, rng)
             ahead = int(rng.integers(0, 100_000_000))  # the onset falls anywhere within a motion step
             r["start_ns"] += ahead
             r["onset_ns"] += ahead
