@@ -37,8 +37,8 @@ struct toc_quake_lobe {
 };
 
 struct toc_quake {
-    double magnitude;
-    double moment_nm;      /* log10 M0 = 1.5 M + 9.1 (Hanks and Kanamori 1979, in N m) */
+    double magnitude;      /* as catalogues have it: local magnitude when small */
+    double moment_nm;      /* log10 M0 = 1.5 Mw + 9.1 (Hanks and Kanamori 1979, in N m) */
     double stress_drop_pa;
     double corner_hz;      /* of S: 0.4906 beta (stress / M0)^(1/3), SI (Brune 1970); P: 1.2 times that */
     double duration_s;

@@ -36,7 +36,7 @@ struct toc_record_head {
     uint32_t acceleration; /* 1: rows are m/s^2, 0: m/s */
     uint32_t region;       /* index for toc_region_at(); of a teleseism or nuisance: of no meaning */
     float rate_hz;
-    float magnitude;       /* moment magnitude (a blast: the one of equal moment); NAN: none */
+    float magnitude;       /* as catalogues have it, see quake.h */
     float hypocentral_km, epicentral_km, depth_km;
     float clip;            /* size in rows' units at which the sensor or digitiser clips */
     int32_t p_index;       /* first sample at or after the P onset, or TOC_RECORD_NONE */
