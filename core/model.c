@@ -1,7 +1,7 @@
 /*
  * A model file -> a network. Everything the file says is checked before it is
  * believed, in this order: lengths, JSON, metadata, the tensor table,
- * checksum, the graph's shape, tensor names and shapes, values. What
+ * checksum, the manifest, the graph's shape, tensor names and shapes, values. What
  * is refused is refused with the name of the culprit.
  */
 #include "core/model.h"
@@ -17,7 +17,9 @@
 #include <string.h>
 
 #include "core/description.h"
+#include "core/digest.h"
 #include "core/graph.h"
+#include "core/manifest.h"
 #include "core/net.h"
 #include "core/tensors.h"
 
@@ -27,8 +29,10 @@
 
 struct toc_model {
     char label[LABEL_SIZE];
-    char checksum[16];
+    char checksum[TOC_DIGEST_TEXT_SIZE];
     struct toc_constants constants;
+    char *manifest_text; /* owned; NULL: a bare network */
+    struct toc_manifest manifest;
     struct toc_graph graph;
     struct toc_net *net; /* owned */
 };
@@ -47,7 +51,7 @@ struct load {
     const uint8_t *payload; /* borrowed */
     uint64_t payload_len;
     json_t *header;                                                  /* owned */
-    const char *graph_text;                                          /* borrowed from header */
+    const char *graph_text, *manifest_text;                          /* borrowed from header; "" absent */
     struct toc_tensors tensors;                                      /* owned */
     const float *bound[TOC_GRAPH_LAYERS_MAX][TOC_GRAPH_TENSORS_MAX]; /* into tensors */
     const struct toc_kernels *kernels;
@@ -128,27 +132,48 @@ static int read_metadata(struct load *load)
 {
     struct toc_model *model = load->model;
     const char *name = metadata(load, "tocsin.name"), *version = metadata(load, "tocsin.version");
-    const char *checksum = metadata(load, "tocsin.crc32c");
+    const char *crc = metadata(load, "tocsin.crc32c"), *sha = metadata(load, "tocsin.sha256");
 
     if (strcmp(metadata(load, "tocsin.format"), "1") != 0)
         return refuse(load, -EINVAL, "tocsin.format is '%.20s', not 1", metadata(load, "tocsin.format"));
     if (!toc_description_is_label(name, LABEL_SIZE / 2) ||
         (version[0] != '\0' && !toc_description_is_label(version, LABEL_SIZE / 2)))
         return refuse(load, -EINVAL, "tocsin.name or tocsin.version is absent, too long or not of [A-Za-z0-9._-]");
-    if (strlen(checksum) != 8)
-        return refuse(load, -EINVAL, "tocsin.crc32c is not 8 hex digits");
     load->graph_text = metadata(load, "tocsin.graph");
+    load->manifest_text = metadata(load, "tocsin.manifest");
+    if (load->manifest_text[0] == '\0' ? strlen(crc) != 8 || sha[0] != '\0' : strlen(sha) != 64 || crc[0] != '\0')
+        return refuse(load, -EINVAL, "neither a manifest with tocsin.sha256 of 64 hex digits, nor tocsin.crc32c of 8 alone");
     snprintf(model->label, sizeof(model->label), "%s%s%s", name, version[0] != '\0' ? " " : "", version);
-    snprintf(model->checksum, sizeof(model->checksum), "%s", checksum);
+    snprintf(model->checksum, sizeof(model->checksum), "%s", sha[0] != '\0' ? sha : crc);
     return 0;
+}
+
+static void take_crc(const struct load *load, char ret_text[TOC_DIGEST_TEXT_SIZE])
+{
+    uint32_t crc = toc_model_crc32c(0, load->graph_text, strlen(load->graph_text));
+
+    snprintf(ret_text, TOC_DIGEST_TEXT_SIZE, "%08x", toc_model_crc32c(crc, load->payload, load->payload_len));
+}
+
+static void take_digest(const struct load *load, char ret_text[TOC_DIGEST_TEXT_SIZE])
+{
+    struct toc_digest digest;
+
+    toc_digest_init(&digest);
+    toc_digest_add(&digest, load->graph_text, strlen(load->graph_text));
+    toc_digest_add(&digest, load->manifest_text, strlen(load->manifest_text));
+    toc_digest_add(&digest, load->payload, load->payload_len);
+    toc_digest_text(&digest, ret_text);
 }
 
 static int check_checksum(struct load *load)
 {
-    char actual[16];
-    uint32_t crc = toc_model_crc32c(0, load->graph_text, strlen(load->graph_text));
+    char actual[TOC_DIGEST_TEXT_SIZE];
 
-    snprintf(actual, sizeof(actual), "%08x", toc_model_crc32c(crc, load->payload, load->payload_len));
+    if (load->manifest_text[0] != '\0')
+        take_digest(load, actual);
+    else
+        take_crc(load, actual);
     if (strcmp(actual, load->model->checksum) != 0)
         return refuse(load, -EBADMSG, "checksum is %s, the file says %s", actual, load->model->checksum);
     return 0;
@@ -246,6 +271,18 @@ static int make_net(struct load *load)
     return error != 0 ? error : try_buffers(load);
 }
 
+static int read_manifest(struct load *load)
+{
+    struct toc_model *model = load->model;
+
+    if (load->manifest_text[0] == '\0')
+        return 0;
+    model->manifest_text = strdup(load->manifest_text);
+    if (model->manifest_text == NULL)
+        return refuse(load, -ENOMEM, "out of memory");
+    return toc_manifest_read(model->manifest_text, &model->manifest, load->why, load->why_size);
+}
+
 static int load_all(struct load *load, const uint8_t *bytes, size_t len)
 {
     int error = open_container(load, bytes, len);
@@ -256,6 +293,8 @@ static int load_all(struct load *load, const uint8_t *bytes, size_t len)
         error = read_tensors(load);
     if (error == 0)
         error = check_checksum(load);
+    if (error == 0)
+        error = read_manifest(load);
     if (error == 0)
         error = toc_description_read(load->graph_text, &load->model->graph, &load->model->constants, load->why,
                                      load->why_size);
@@ -299,6 +338,8 @@ void toc_model_destroy(struct toc_model *model)
     if (model == NULL)
         return;
     toc_net_destroy(model->net);
+    toc_manifest_finish(&model->manifest);
+    free(model->manifest_text);
     free(model);
 }
 
@@ -312,6 +353,16 @@ const char *toc_model_name(const struct toc_model *model)
 const char *toc_model_checksum(const struct toc_model *model)
 {
     return model->checksum;
+}
+
+const struct toc_manifest *toc_model_manifest(const struct toc_model *model)
+{
+    return model->manifest_text != NULL ? &model->manifest : NULL;
+}
+
+const char *toc_model_manifest_text(const struct toc_model *model)
+{
+    return model->manifest_text;
 }
 
 double toc_model_constant(const struct toc_model *model, const char *key, double fallback)
@@ -335,6 +386,11 @@ uint32_t toc_model_outputs(const struct toc_model *model)
 uint32_t toc_model_stride(const struct toc_model *model)
 {
     return model->graph.causal ? model->graph.layers[model->graph.output].step : 1;
+}
+
+bool toc_model_streams(const struct toc_model *model)
+{
+    return model->graph.causal;
 }
 
 uint32_t toc_model_length(const struct toc_model *model)

@@ -1,7 +1,9 @@
 /*
  * A trained network: a safetensors file whose __metadata__ carries the graph
- * as JSON ("tocsin.graph") and a CRC-32C of graph and tensors
- * ("tocsin.crc32c"). models/train/export.py writes it and documents both.
+ * as JSON ("tocsin.graph"). A model that may decide also says what it is
+ * ("tocsin.manifest", core/manifest.h) and bears a SHA-256 of graph, manifest
+ * and tensors ("tocsin.sha256"); a bare network bears a CRC-32C of graph and
+ * tensors ("tocsin.crc32c"). models/train/export.py writes and documents them.
  * Tensors are bound by name and shape; a missing, surplus, misshapen or
  * mistyped one is refused by name. Weights are const and shared by any number
  * of runs. File reading is the caller's: core gets bytes.
@@ -9,12 +11,14 @@
 #ifndef TOC_CORE_MODEL_H
 #define TOC_CORE_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define TOC_MODEL_BYTES_MAX (64u << 20) /* larger files are refused before anything is allocated */
 
-struct toc_kernels; /* core/kernels.h */
+struct toc_kernels;  /* core/kernels.h */
+struct toc_manifest; /* core/manifest.h */
 struct toc_model;
 
 /** @param bytes borrowed during the call. @return 0, -EINVAL (ret_why names tensor or layer), -EBADMSG (checksum),
@@ -28,9 +32,14 @@ void toc_model_destroy(struct toc_model *model);
 /** CRC-32C (RFC 3720, appendix B.4); start with 0, chain by passing the last result. */
 uint32_t toc_model_crc32c(uint32_t crc, const void *bytes, size_t len);
 
-/** Name and version from the metadata ("name version"), and the checksum as hex text; borrowed from the model. */
+/** Name and version from the metadata ("name version"), and the checksum as hex text: SHA-256, of a bare network CRC-32C;
+ * borrowed from the model. */
 const char *toc_model_name(const struct toc_model *model);
 const char *toc_model_checksum(const struct toc_model *model);
+
+/** What it says of itself, and the JSON text of that; NULL: a bare network. Borrowed from the model. */
+const struct toc_manifest *toc_model_manifest(const struct toc_model *model);
+const char *toc_model_manifest_text(const struct toc_model *model);
 
 /** Free-form number from the graph's "constants" object (thresholds, scales). @return fallback when absent. */
 double toc_model_constant(const struct toc_model *model, const char *key, double fallback);
@@ -39,6 +48,8 @@ double toc_model_constant(const struct toc_model *model, const char *key, double
 uint32_t toc_model_inputs(const struct toc_model *model);
 uint32_t toc_model_outputs(const struct toc_model *model);
 uint32_t toc_model_stride(const struct toc_model *model);
+/** It can be streamed: the graph is causal. */
+bool toc_model_streams(const struct toc_model *model);
 /** Rows of the window the graph names; 0: any number. */
 uint32_t toc_model_length(const struct toc_model *model);
 /** Rows out of toc_model_run_window() for n rows in; 0 when n does not fit. */

@@ -35,6 +35,9 @@ struct toc_chunk {
 
 enum toc_phase { TOC_PHASE_P = 0, TOC_PHASE_S = 1 };
 
+/** Which components of a group deliver: what a picker hears differs, and so do its thresholds. */
+enum toc_layout { TOC_LAYOUT_THREE = 0, TOC_LAYOUT_TWO = 1, TOC_LAYOUT_VERTICAL = 2, TOC_LAYOUTS = 3 };
+
 enum toc_pick_method { TOC_METHOD_CNN = 0, TOC_METHOD_CLASSICAL = 1 };
 
 /** A phase arrival at one station group (one sensor of one site). */

@@ -198,7 +198,7 @@ static int start_engine(struct toc_daemon *d, char *why, size_t size)
 {
     unsigned n = toc_config_workers(d->config);
 
-    return toc_engine_init(d->config, d->clock.data ? 0 : n > 0 ? n : 1, &d->engine, why, size);
+    return toc_engine_init(d->config, d->clock.data ? 0 : n > 0 ? n : 1, true, &d->engine, why, size);
 }
 
 static int start_sockets(struct toc_daemon *d, char *why, size_t size)

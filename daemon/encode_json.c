@@ -208,6 +208,7 @@ int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert
     toc_json_open(&json, "model", '{');
     put_model(&json, "picker", envelope->picker_name, envelope->picker_hash);
     put_model(&json, "estimator", envelope->estimator_name, envelope->estimator_hash);
+    toc_json_text(&json, "problem", envelope->model_problem);
     toc_json_close(&json, '}');
     toc_json_time_ns(&json, "issued", alert->issued);
     put_ledger(&json, envelope, alert);

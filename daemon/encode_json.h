@@ -22,6 +22,7 @@ struct toc_envelope {
     uint32_t config_revision;
     const char *picker_name, *picker_hash;       /* NULL: no network in use */
     const char *estimator_name, *estimator_hash;
+    const char *model_problem; /* NULL: none; else why a configured network is not in use */
 };
 
 struct toc_heartbeat {

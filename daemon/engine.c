@@ -35,43 +35,30 @@ int toc_inventory_load(const char *path, struct toc_inventory *ret_inventory, ch
     return err < 0 ? err : 0;
 }
 
-static int load_model(const char *path, struct toc_model **ret_model, char *why, size_t size)
+/* Service: what cannot be used is told and done without, since a station that picks worse is better than none. Replay:
+ * nobody shall measure a network and get the classical method. */
+static int load_place(const char *configured, const struct toc_contract *contract, bool service,
+                      struct toc_placed_model *placed, char *why, size_t size)
 {
-    struct toc_file file;
-    char reason[256] = "";
-    int err = toc_file_read(path, TOC_MODEL_BYTES_MAX, &file);
+    int err = toc_placed_model_load(configured, contract, placed);
 
-    if (err < 0)
-        return say(why, size, err, path, strerror(-err));
-    err = toc_model_load((const uint8_t *)file.bytes, file.len, ret_model, reason, sizeof(reason));
-    toc_file_finish(&file);
-    return err < 0 ? say(why, size, err, path, reason[0] ? reason : strerror(-err)) : 0;
-}
-
-/* "" is the shipped file, which may be missing; "none" is none. */
-static int find_model(const char *configured, const char *relative, struct toc_model **ret_model, char *why,
-                      size_t size)
-{
-    char path[TOC_CONFIG_PATH_SIZE];
-
-    if (strcmp(configured, "none") == 0)
-        return 0;
-    if (configured[0])
-        return load_model(configured, ret_model, why, size);
-    if (toc_path_shipped(relative, path, sizeof(path)) < 0) {
-        toc_log(TOC_LOG_WARNING, "%s is not installed: the classical method works in its place", path);
-        return 0;
+    if (err < 0 && (!service || err == -ENOMEM)) {
+        snprintf(why, size, "%s", placed->why);
+        return err;
     }
-    return load_model(path, ret_model, why, size);
+    if (placed->why[0])
+        toc_log(err < 0 ? TOC_LOG_ERROR : TOC_LOG_WARNING, "%s %s: the classical method works in its place",
+                contract->kind, placed->why);
+    return 0;
 }
 
-static int load_models(const struct toc_config *config, struct toc_engine *engine, char *why, size_t size)
+static int load_models(const struct toc_config *config, bool service, struct toc_engine *engine, char *why, size_t size)
 {
-    int err = find_model(config->picker_path, "models/picker/weights.safetensors", &engine->picker, why, size);
+    int err = load_place(config->picker_path, &toc_contract_picker, service, &engine->picker, why, size);
 
     if (err < 0)
         return err;
-    return find_model(config->estimator_path, "models/estimator/weights.safetensors", &engine->estimator, why, size);
+    return load_place(config->estimator_path, &toc_contract_estimator, service, &engine->estimator, why, size);
 }
 
 static int make_travel(const struct toc_config *config, struct toc_engine *engine, char *why, size_t size)
@@ -87,8 +74,8 @@ static int make_pipeline(const struct toc_config *config, uint32_t workers, stru
     const struct toc_pipeline_parts parts = {
         .inventory = &engine->inventory,
         .travel = engine->travel,
-        .picker = engine->picker,
-        .estimator = engine->estimator,
+        .picker = engine->picker.model,
+        .estimator = engine->estimator.model,
         .settings = config->core,
         .targets = config->targets,
         .n_targets = config->n_targets,
@@ -103,8 +90,8 @@ static int make_pipeline(const struct toc_config *config, uint32_t workers, stru
     return engine->latencies ? 0 : say(why, size, -ENOMEM, "pipeline", strerror(ENOMEM));
 }
 
-int toc_engine_init(const struct toc_config *config, uint32_t workers, struct toc_engine *ret_engine, char *ret_why,
-                    size_t why_size)
+int toc_engine_init(const struct toc_config *config, uint32_t workers, bool service, struct toc_engine *ret_engine,
+                    char *ret_why, size_t why_size)
 {
     int err;
 
@@ -116,7 +103,7 @@ int toc_engine_init(const struct toc_config *config, uint32_t workers, struct to
     if (err == 0)
         err = make_travel(config, ret_engine, ret_why, why_size);
     if (err == 0)
-        err = load_models(config, ret_engine, ret_why, why_size);
+        err = load_models(config, service, ret_engine, ret_why, why_size);
     if (err == 0)
         err = make_pipeline(config, workers, ret_engine, ret_why, why_size);
     return err;
@@ -126,8 +113,8 @@ void toc_engine_finish(struct toc_engine *engine)
 {
     free(engine->latencies);
     toc_pipeline_destroy(engine->pipeline);
-    toc_model_destroy(engine->estimator);
-    toc_model_destroy(engine->picker);
+    toc_placed_model_finish(&engine->estimator);
+    toc_placed_model_finish(&engine->picker);
     toc_travel_destroy(engine->travel);
     toc_inventory_finish(&engine->inventory);
     *engine = (struct toc_engine){0};
@@ -135,10 +122,15 @@ void toc_engine_finish(struct toc_engine *engine)
 
 void toc_engine_describe(const struct toc_engine *engine, struct toc_envelope *envelope)
 {
-    envelope->picker_name = engine->picker ? toc_model_name(engine->picker) : NULL;
-    envelope->picker_hash = engine->picker ? toc_model_checksum(engine->picker) : NULL;
-    envelope->estimator_name = engine->estimator ? toc_model_name(engine->estimator) : NULL;
-    envelope->estimator_hash = engine->estimator ? toc_model_checksum(engine->estimator) : NULL;
+    const struct toc_model *picker = engine->picker.model, *estimator = engine->estimator.model;
+
+    envelope->picker_name = picker ? toc_model_name(picker) : NULL;
+    envelope->picker_hash = picker ? toc_model_checksum(picker) : NULL;
+    envelope->estimator_name = estimator ? toc_model_name(estimator) : NULL;
+    envelope->estimator_hash = estimator ? toc_model_checksum(estimator) : NULL;
+    envelope->model_problem = engine->picker.why[0]      ? engine->picker.why
+                              : engine->estimator.why[0] ? engine->estimator.why
+                                                         : NULL;
 }
 
 static int by_value(const void *a, const void *b)

@@ -6,37 +6,38 @@
 #ifndef TOC_DAEMON_ENGINE_H
 #define TOC_DAEMON_ENGINE_H
 
-#include "core/model.h"
 #include "core/pipeline.h"
 #include "daemon/config.h"
 #include "daemon/encode_json.h"
+#include "daemon/models.h"
 
 #define TOC_STATIONS_BYTES_MAX (64u << 20)
 
 struct toc_engine {
     struct toc_inventory inventory;
     struct toc_travel *travel;
-    struct toc_model *picker, *estimator; /* NULL: classical methods */
+    struct toc_placed_model picker, estimator;
     struct toc_pipeline *pipeline;
     double *latencies; /* owned; scratch of the heartbeat, one for each station group */
 };
 
 /**
- * Build everything. A shipped network that is not installed is a warning (classical methods do its work); one that
- * was named and cannot be read is an error, as is any file that cannot be used.
+ * Build everything. A shipped network that is not installed is a warning: the classical method does its work. So it is, as
+ * an error in the log, in status and in alerts, when a network of a service cannot be used; for a replay that is an error.
  *
  * @param workers    of the pipeline: batches that may be out at once, 0 for replay
+ * @param service    the daemon: it starts without its networks if it must
  * @param ret_engine to be finished by the caller, also after an error
  * @return 0, -EINVAL, -ENOMEM, or what opening a file gave; ret_why says it in words with file (line, column)
  */
-int toc_engine_init(const struct toc_config *config, uint32_t workers, struct toc_engine *ret_engine, char *ret_why,
-                    size_t why_size);
+int toc_engine_init(const struct toc_config *config, uint32_t workers, bool service, struct toc_engine *ret_engine,
+                    char *ret_why, size_t why_size);
 void toc_engine_finish(struct toc_engine *engine);
 
 /** Read and parse FDSN station text. @return 0, -EINVAL, -ENOMEM, ...; ret_why "file:line:column: reason" */
 int toc_inventory_load(const char *path, struct toc_inventory *ret_inventory, char *ret_why, size_t why_size);
 
-/** Names and hashes of the networks in use. */
+/** Names and hashes of the networks in use, and why one is not. Texts are borrowed until finish. */
 void toc_engine_describe(const struct toc_engine *engine, struct toc_envelope *envelope);
 
 /** Stations in use, and the median delay of their newest data against `now`. */

@@ -18,7 +18,7 @@ static const char usage[] =
     "usage: tocsind [options]\n"
     "Earthquake early-warning daemon: seismic streams in, alerts out.\n"
     "  -c, --config FILE     configuration (default: built-in values)\n"
-    "      --check-config    read and check it, and the station metadata it names; 0 good, 1 not\n"
+    "      --check-config    read and check it, the station metadata and the networks it names; 0 good, 1 not\n"
     "      --print-config    write the effective configuration, commented, and stop\n"
     "  -d, --debug           log every state change\n"
     "      --version, --help\n"
@@ -84,14 +84,36 @@ static int print(const struct toc_config *config)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* @return 0, or 1: it would start, but not with this network */
+static int check_model(const char *configured, const struct toc_contract *contract)
+{
+    struct toc_placed_model placed;
+    int err = toc_placed_model_load(configured, contract, &placed);
+
+    if (placed.why[0])
+        fprintf(stderr, "%s %s\n", contract->kind, placed.why);
+    if (placed.model)
+        toc_model_print(placed.model, contract->kind, stdout);
+    toc_placed_model_finish(&placed);
+    return err < 0 ? 1 : 0;
+}
+
 static int check(const char *path, const struct toc_config *config)
 {
+    int bad;
+
     struct toc_inventory inventory = {0};
     char why[1024];
 
     if (config->stations_path[0] &&
         toc_inventory_load(config->stations_path, &inventory, why, sizeof(why)) < 0) {
         fprintf(stderr, "%s\n", why);
+        return 1;
+    }
+    bad = check_model(config->picker_path, &toc_contract_picker);
+    bad |= check_model(config->estimator_path, &toc_contract_estimator);
+    if (bad) {
+        toc_inventory_finish(&inventory);
         return 1;
     }
     printf("%s: good (%zu channels, %zu feeds, %zu layers, %zu targets)\n", path ? path : "defaults", inventory.n,

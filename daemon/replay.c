@@ -145,7 +145,7 @@ static int prepare(struct replay *r)
     if (err == 0)
         err = load_records(r);
     if (err == 0)
-        err = toc_engine_init(r->config, 0, &r->engine, r->why, sizeof(r->why));
+        err = toc_engine_init(r->config, 0, false, &r->engine, r->why, sizeof(r->why));
     if (err == 0)
         err = open_streams(r);
     if (err < 0)

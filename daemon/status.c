@@ -76,6 +76,23 @@ static void put_output(struct toc_json *json, const struct toc_daemon *d)
     toc_json_close(json, '}');
 }
 
+static void put_model(struct toc_json *json, const char *place, const struct toc_placed_model *placed)
+{
+    toc_json_open(json, place, '{');
+    toc_json_text(json, "name", placed->model ? toc_model_name(placed->model) : "classical");
+    toc_json_text(json, "hash", placed->model ? toc_model_checksum(placed->model) : NULL);
+    toc_json_text(json, "problem", placed->why[0] ? placed->why : NULL);
+    toc_json_close(json, '}');
+}
+
+static void put_models(struct toc_json *json, const struct toc_daemon *d)
+{
+    toc_json_open(json, "models", '{');
+    put_model(json, "picker", &d->engine.picker);
+    put_model(json, "estimator", &d->engine.estimator);
+    toc_json_close(json, '}');
+}
+
 static void put_head(struct toc_json *json, const struct toc_daemon *d, toc_ns now)
 {
     toc_json_text(json, "name", d->config->name);
@@ -100,6 +117,7 @@ static void put_status(struct toc_json *json, const struct toc_daemon *d)
 
     toc_json_open(json, NULL, '{');
     put_head(json, d, now);
+    put_models(json, d);
     toc_json_open(json, "feeds", '[');
     for (size_t i = 0; i < d->n_feeds; i++)
         put_feed(json, d->feeds[i]);

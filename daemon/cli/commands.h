@@ -14,5 +14,6 @@ int toc_command_status(int argc, char **argv);
 int toc_command_check(int argc, char **argv);
 int toc_command_reload(int argc, char **argv);
 int toc_command_replay(int argc, char **argv);
+int toc_command_model(int argc, char **argv);
 
 #endif

@@ -43,6 +43,20 @@ static void show_head(const json_t *root)
            count_of(root, "config_revision"), text_of(root, "picker"), text_of(root, "estimator"));
 }
 
+static void show_models(json_t *models)
+{
+    const char *place, *hash, *problem;
+    json_t *model;
+
+    json_object_foreach(models, place, model)
+    {
+        hash = json_string_value(json_object_get(model, "hash"));
+        problem = json_string_value(json_object_get(model, "problem"));
+        printf("model    %-28s %s%s%.12s%s%s\n", place, text_of(model, "name"), hash ? " " : "", hash ? hash : "",
+               problem ? ": " : "", problem ? problem : "");
+    }
+}
+
 static void show_feed(const json_t *feed)
 {
     const char *problem = text_of(feed, "problem");
@@ -82,6 +96,7 @@ static int show(const char *answer)
         return 2;
     }
     show_head(root);
+    show_models(json_object_get(root, "models"));
     json_array_foreach(json_object_get(root, "feeds"), i, item)
         show_feed(item);
     json_array_foreach(json_object_get(root, "stations"), i, item)

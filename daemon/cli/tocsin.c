@@ -17,6 +17,7 @@ static const char usage[] = "usage: tocsin COMMAND [options]\n"
                             "  check     read a configuration file and say what is wrong with it\n"
                             "  reload    let a running daemon read its configuration again\n"
                             "  replay    run the pipeline on recorded files\n"
+                            "  model     what a network says of itself, and whether it passes its self-test\n"
                             "tocsin COMMAND --help tells more; tocsin --version the version.\n";
 
 static const struct {
@@ -24,7 +25,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"tail", toc_command_tail},     {"status", toc_command_status}, {"check", toc_command_check},
-    {"reload", toc_command_reload}, {"replay", toc_command_replay},
+    {"reload", toc_command_reload}, {"replay", toc_command_replay}, {"model", toc_command_model},
 };
 
 int main(int argc, char **argv)

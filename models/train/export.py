@@ -76,15 +76,52 @@ THE GRAPH
 
 THE FILE  u64 header length (little endian), JSON header padded by spaces to 8 bytes, tensors: F32 little endian, in the
 order of the header, without holes. __metadata__: tocsin.format "1", tocsin.name, tocsin.version, tocsin.graph (JSON
-text), tocsin.crc32c (8 hex digits: CRC-32C of the graph text followed by all tensor bytes).
+text), and either tocsin.crc32c (8 hex digits: CRC-32C of the graph text followed by all tensor bytes) or
+tocsin.manifest (JSON text) with tocsin.sha256 (64 hex digits: SHA-256 of graph text, manifest text, all tensor bytes).
+
+THE MANIFEST  makes a network a model: without it a file can be run and compared, but the daemon lets it decide nothing.
+  kind        what it is for: "picker", "estimator"; core/contract.c holds what is asked of each
+  made        date of the file. card: where its story is told. parent: SHA-256 of the model it was tuned from, or null
+  input       {"version": of the meaning of the rows, "rate_hz": rows a second, "channels": [names in order], "units"}
+  output      {"rate_hz", "channels", "units"}
+  training    what it has seen, for people: words, magnitudes, distances_km, rates_hz, regions, held_out, trained
+              (models/picker/domain.json and its like)
+  thresholds  {"p": {"three_components", "two_components", "vertical"}, "s": the same}: suggestions; null or absent: none
+  golden      {"seed", "rows", "offset", "scale", "output": [the last rows of the answer]}: a made-up question (by the
+              formula of core/manifest.h) that the daemon asks at every load; off by 1e-4 and the model is refused
 """
 
+import datetime
+import hashlib
 import json
 import struct
 
 import numpy as np
 
 MAX_BYTES = 64 << 20
+
+PHASES, LAYOUTS = ("p", "s"), ("three_components", "two_components", "vertical")
+
+# What the runtime asks of each kind (core/contract.c says the same and compares), and how its golden question is made.
+KINDS = {
+    "picker": {
+        "input": {"version": 1, "rate_hz": 100,
+                  "channels": ["hp_e", "hp_n", "hp_z", "fast_slow_e", "fast_slow_n", "fast_slow_z", "rms_2s_30s"],
+                  "units": "ratios: asinh of high-passed over slow RMS, log10 of fast over slow RMS (core/window.h)"},
+        "output": {"rate_hz": 20,
+                   "channels": ["noise", "p", "s", "p_age_s", "p_ln_scale", "s_age_s", "s_ln_scale"],
+                   "units": "logits; age of the onset in s, ln of the scale in s of its error (core/picker.h)"},
+        "golden": {"seed": 20, "rows": 1000, "offset": 0.0, "scale": 2.0, "keep": 20}},
+    "estimator": {
+        "input": {"version": 1, "rate_hz": 10,
+                  "channels": ["pv_peak", "pe_peak", "pd_peak", "pa_peak", "pv_z", "pe_z", "pv_h", "pe_h", "pv_noise",
+                               "pe_noise", "pd_noise", "pv_h_noise", "log_after", "clipped", "gain_known"],
+                  "units": "log10 of m, m/s, m/s^2; log10 of s; 0 or 1 (core/estimator.h)"},
+        "output": {"rate_hz": 10,
+                   "channels": ["magnitude", "ln_sigma_magnitude", "log10_s_minus_p", "ln_sigma_log10_s_minus_p"],
+                   "units": "magnitude; log10 of s; ln of one standard deviation of each"},
+        "golden": {"seed": 20, "rows": 50, "offset": -3.0, "scale": 4.0, "keep": 5}},
+}
 
 _TENSORS = {
     "conv1d": ("weight", "bias"),
@@ -143,7 +180,47 @@ def _as_f32(name, tensor):
     return array
 
 
-def write_model(path, name, version, graph, tensors, constants=None):
+def golden_rows(inputs, seed, rows, offset, scale):
+    """The question of core/manifest.h, float32 [rows, inputs], bit for bit."""
+    x, values = seed, []
+    for i in range(rows * inputs):
+        x = (x * 1664525 + 1013904223) & 0xFFFFFFFF
+        gain = scale / 4 if 2 * (i // inputs) < rows else scale
+        values.append(offset + gain * (2 * ((x >> 8) / 16777216.0) - 1))
+    return np.array(values).reshape(rows, inputs).astype("f4")
+
+
+def manifest(kind, run, training, thresholds=None, card=None, parent=None):
+    """What a model says of itself.
+
+    run: rows float32 [n, inputs] -> answer [n / stride, outputs], by the network as it was trained, not by the file.
+    training: see above. thresholds: {"p": number, or one for each layout, "s": likewise}.
+    """
+    asked = dict(KINDS[kind]["golden"])
+    keep = asked.pop("keep")
+    answer = np.asarray(run(golden_rows(len(KINDS[kind]["input"]["channels"]), **asked)))[-keep:]
+    suggested = {}
+    for phase, given in (thresholds or {}).items():
+        suggested[phase] = {layout: given[layout] if isinstance(given, dict) else given for layout in LAYOUTS}
+    return {"kind": kind, "made": datetime.date.today().isoformat(), "card": card, "parent": parent,
+            "input": KINDS[kind]["input"], "output": KINDS[kind]["output"], "training": training,
+            "thresholds": suggested,
+            "golden": dict(asked, output=[[float("%.8g" % value) for value in row] for row in answer])}
+
+
+def read_model(path):
+    """Graph, tensors {name: float32 array} and metadata (texts as they stand) of a written file."""
+    with open(path, "rb") as file:
+        blob = file.read()
+    size = struct.unpack("<Q", blob[:8])[0]
+    header = json.loads(blob[8:8 + size])
+    meta, body = header.pop("__metadata__"), blob[8 + size:]
+    tensors = {key: np.frombuffer(body[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"]).copy()
+               for key, entry in header.items()}
+    return json.loads(meta["tocsin.graph"]), tensors, meta
+
+
+def write_model(path, name, version, graph, tensors, constants=None, manifest=None):
     """Write one file; raises ValueError when graph and tensors do not belong together. Returns the checksum text."""
     graph = dict(graph)
     if constants:
@@ -161,9 +238,14 @@ def write_model(path, name, version, graph, tensors, constants=None):
         entries[key] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [start, len(payload)]}
 
     text = json.dumps(graph, separators=(",", ":"), allow_nan=False)
-    checksum = "%08x" % crc32c(payload, crc32c(text.encode()))
-    header = {"__metadata__": {"tocsin.format": "1", "tocsin.name": name, "tocsin.version": str(version),
-                               "tocsin.graph": text, "tocsin.crc32c": checksum}}
+    meta = {"tocsin.format": "1", "tocsin.name": name, "tocsin.version": str(version), "tocsin.graph": text}
+    if manifest is None:
+        checksum = meta["tocsin.crc32c"] = "%08x" % crc32c(payload, crc32c(text.encode()))
+    else:
+        said = meta["tocsin.manifest"] = json.dumps(manifest, separators=(",", ":"), allow_nan=False)
+        checksum = hashlib.sha256(text.encode() + said.encode() + bytes(payload)).hexdigest()
+        meta["tocsin.sha256"] = checksum
+    header = {"__metadata__": meta}
     header.update(entries)
     blob = json.dumps(header, separators=(",", ":")).encode()
     blob += b" " * (-len(blob) % 8)

@@ -464,7 +464,7 @@ def check_weights(t):
                 f.write(content)
             write(os.path.join(folder, "tocsin.yaml"),
                   CONFIG % "" + "models: {%s: ruined.safetensors}\n" % kind)
-            code, said = run_quiet([t.a.tocsind, "-c", os.path.join(folder, "tocsin.yaml")])
+            code, said = run_quiet([t.a.tocsind, "--check-config", "-c", os.path.join(folder, "tocsin.yaml")])
             said = said.strip().split("ruined.safetensors: ")
             t.v.say(code == 1 and len(said) == 2 and named in said[1], "weights: %s %s: exit %d, %s"
                     % (kind, what, code, said[-1][:90]))

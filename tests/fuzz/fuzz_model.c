@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/contract.h"
+#include "core/digest.h"
 #include "core/model.h"
 
 #define WORK_MAX 1e6 /* multiplications: what is accepted may still be slow */
@@ -76,32 +78,54 @@ static void load(const uint8_t *data, size_t size)
     int error = toc_model_load(data, size, &model, why, sizeof(why));
 
     require(error <= 0 && (error == 0) == (model != NULL) && (error == 0 || why[0] != '\0'));
-    if (model != NULL)
+    if (model != NULL) {
         run(model);
+        (void)toc_contract_check(&toc_contract_picker, model, why, sizeof(why));
+    }
     toc_model_destroy(model);
 }
 
-/* Where the header says "tocsin.crc32c":"........", put what it should be. */
+/* Text of the metadata, NULL when it is not there. */
+static const char *metadata(const json_t *header, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(header, "__metadata__"), key));
+}
+
+static void put(uint8_t *data, size_t size, const char *key, const char *text)
+{
+    uint8_t *at = memmem(data + 8, size - 8, key, strlen(key));
+
+    if (at != NULL && (size_t)(data + size - at) > strlen(key) + strlen(text))
+        memcpy(at + strlen(key), text, strlen(text));
+}
+
+/* Where the header has a checksum, put what it should be. */
 static void repair(uint8_t *data, size_t size)
 {
-    static const char key[] = "\"tocsin.crc32c\":\"";
     uint64_t header_len = 0;
+    const char *graph, *manifest;
     json_t *header;
-    const char *graph;
-    uint8_t *at;
 
     memcpy(&header_len, data, 8);
     if (header_len > size - 8 || header_len > 1u << 20)
         return;
-    at = memmem(data + 8, header_len, key, sizeof(key) - 1);
     header = json_loadb((const char *)data + 8, header_len, 0, NULL);
-    graph = json_string_value(json_object_get(json_object_get(header, "__metadata__"), "tocsin.graph"));
-    if (graph != NULL && at != NULL && (size_t)(data + size - at) > sizeof(key) + 8) {
-        char text[16];
-        uint32_t crc = toc_model_crc32c(0, graph, strlen(graph));
+    graph = metadata(header, "tocsin.graph");
+    manifest = metadata(header, "tocsin.manifest");
+    if (graph != NULL) {
+        const uint8_t *payload = data + 8 + header_len;
+        size_t len = size - 8 - header_len;
+        struct toc_digest digest;
+        char text[TOC_DIGEST_TEXT_SIZE];
 
-        snprintf(text, sizeof(text), "%08x", toc_model_crc32c(crc, data + 8 + header_len, size - 8 - header_len));
-        memcpy(at + sizeof(key) - 1, text, 8);
+        snprintf(text, sizeof(text), "%08x", toc_model_crc32c(toc_model_crc32c(0, graph, strlen(graph)), payload, len));
+        put(data, 8 + header_len, "\"tocsin.crc32c\":\"", text);
+        toc_digest_init(&digest);
+        toc_digest_add(&digest, graph, strlen(graph));
+        toc_digest_add(&digest, manifest != NULL ? manifest : "", manifest != NULL ? strlen(manifest) : 0);
+        toc_digest_add(&digest, payload, len);
+        toc_digest_text(&digest, text);
+        put(data, 8 + header_len, "\"tocsin.sha256\":\"", text);
     }
     json_decref(header);
 }

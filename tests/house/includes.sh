@@ -21,7 +21,7 @@ for f in core/*.[ch]; do
     case $f in
         core/kernels_avx2.c|core/kernels_avx512.c) extra='|immintrin' ;;
         core/nn.c) extra='|cblas|openblas_config' ;;
-        core/model.c | core/description.c) extra='|jansson' ;;
+        core/model.c | core/description.c | core/manifest.c) extra='|jansson' ;;
     esac
     layer "$f" "($libc$extra)\.h" 'core/[a-z0-9_]+\.h'
 done
@@ -37,8 +37,8 @@ done
 
 # A stage never includes a later one. kernels_* and net_* are rooms of one stage.
 order='types nstime settings stats due turns load geo travel station route payload decode slink ring lanes filter window gate
-       group kernels nn rows image attention layer graph description tensors weights plan net
-       model picker classic pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
+       group kernels nn rows image attention layer graph digest description manifest tensors weights plan net
+       model contract picker classic pparam estimator listen locate nucleate associator fusion shaking alert pipeline'
 rank() {
     stage=$1; n=0
     case $1 in kernels_*|net_*) stage=${1%%_*} ;; esac

@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/digest.h"
 #include "core/model.h"
 
 /* A file being written; all sizes are bounded by the arrays. */
 struct model_file {
     char graph[32768];
+    char manifest[32768]; /* "": a bare network */
     char entries[65536]; /* JSON of the tensor table, each with a leading comma */
     uint8_t *payload;    /* owned */
     size_t payload_len;
@@ -112,26 +114,57 @@ static inline void model_file_graph(struct model_file *file, const char *text)
     snprintf(file->graph + at, sizeof(file->graph) - at, "%s", text);
 }
 
+/* The right checksum: SHA-256 with a manifest, else CRC-32C. */
+static inline void model_file_checksum(const struct model_file *file, char ret_text[TOC_DIGEST_TEXT_SIZE])
+{
+    struct toc_digest digest;
+    uint32_t crc =
+        toc_model_crc32c(toc_model_crc32c(0, file->graph, strlen(file->graph)), file->payload, file->payload_len);
+
+    snprintf(ret_text, TOC_DIGEST_TEXT_SIZE, "%08x", crc);
+    if (file->manifest[0] == '\0')
+        return;
+    toc_digest_init(&digest);
+    toc_digest_add(&digest, file->graph, strlen(file->graph));
+    toc_digest_add(&digest, file->manifest, strlen(file->manifest));
+    toc_digest_add(&digest, file->payload, file->payload_len);
+    toc_digest_text(&digest, ret_text);
+}
+
+/* JSON text as a JSON string: nothing but quotes is escaped. */
+static inline char *model_file_escape(const char *text, char *ret_escaped)
+{
+    size_t n = 0;
+
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            ret_escaped[n++] = '\\';
+        ret_escaped[n++] = *text;
+    }
+    ret_escaped[n] = '\0';
+    return ret_escaped;
+}
+
 /* The bytes with a given metadata text for the checksum (NULL: the right one). May be called again after changes. */
 static inline void model_file_finish(struct model_file *file, const char *checksum)
 {
-    static char header[131072], escaped[65536];
-    uint32_t crc =
-        toc_model_crc32c(toc_model_crc32c(0, file->graph, strlen(file->graph)), file->payload, file->payload_len);
-    char right[16];
+    static char header[262144], graph[65536], manifest[2 * sizeof(file->manifest) + 64];
+    char right[TOC_DIGEST_TEXT_SIZE];
     size_t n = 0;
 
-    for (const char *c = file->graph; *c != '\0'; c++) {
-        if (*c == '"')
-            escaped[n++] = '\\';
-        escaped[n++] = *c;
+    model_file_checksum(file, right);
+    manifest[0] = '\0';
+    if (file->manifest[0] != '\0') {
+        n = (size_t)sprintf(manifest, "\"tocsin.manifest\":\"");
+        model_file_escape(file->manifest, manifest + n);
+        strcat(manifest, "\",");
     }
-    escaped[n] = '\0';
-    snprintf(right, sizeof(right), "%08x", crc);
     n = (size_t)snprintf(header, sizeof(header),
                          "{\"__metadata__\":{\"tocsin.format\":\"1\",\"tocsin.name\":\"test\",\"tocsin.version\":\"7\","
-                         "\"tocsin.graph\":\"%s\",\"tocsin.crc32c\":\"%s\"}%s}",
-                         escaped, checksum != NULL ? checksum : right, file->entries);
+                         "\"tocsin.graph\":\"%s\",%s\"%s\":\"%s\"}%s}",
+                         model_file_escape(file->graph, graph), manifest,
+                         file->manifest[0] != '\0' ? "tocsin.sha256" : "tocsin.crc32c", checksum != NULL ? checksum : right,
+                         file->entries);
     while (n % 8 != 0)
         header[n++] = ' ';
     free(file->bytes);

@@ -515,11 +515,32 @@ static void check_bad_starts(void **state)
     write_file("bad.txt", "XX|S0||HHZ|north|2|0|0|0|-90|s|1|1|M/S|100|2000-01-01T00:00:00|\n");
     write_file("tocsin.yaml", "metadata: {stations: bad.txt}\n");
     must_refuse("bad.txt:1:");
-    write_file("tocsin.yaml", "metadata: {stations: stations.txt}\nmodels: {picker: bad.txt}\n");
-    must_refuse("bad.txt: ");
     write_file("tocsin.yaml", "metadata: {stations: stations.txt}\nmodels: {picker: none, estimator: none}\n"
                               "output: {socket: /nonexistent/a/b}\n");
     must_refuse("/nonexistent/a/b");
+}
+
+/* A network that cannot be used is no reason to be silent: the classical picker works, and everybody is told. */
+static void check_bad_model_start(void **state)
+{
+    pid_t daemon;
+    char *answer;
+    (void)state;
+
+    write_file("bad.txt", "no network\n");
+    write_file("tocsin.yaml", "daemon: {clock: data}\nmetadata: {stations: stations.txt}\n"
+                              "models: {picker: bad.txt, estimator: none}\n"
+                              "output: {socket: a.sock}\ncontrol: {socket: c.sock}\n");
+    daemon = start_daemon("log");
+    close(subscribe());
+    answer = ask("status");
+    assert_non_null(answer);
+    assert_non_null(strstr(answer, "\"models\":{\"picker\":{\"name\":\"classical\",\"hash\":null,\"problem\":\""));
+    assert_non_null(strstr(answer, "bad.txt: header of "));
+    free(answer);
+    assert_int_equal(stop_daemon(daemon), 0);
+    assert_non_null(strstr(log_text("log"), "bad.txt: header of "));
+    assert_non_null(strstr(log_text("log"), "the classical method works in its place"));
 }
 
 static void check_second_daemon_is_refused(void **state)
@@ -713,6 +734,7 @@ int main(void)
         cmocka_unit_test(check_reload_under_stream), cmocka_unit_test(check_workers_say_what_one_thread_says),
         cmocka_unit_test(check_notify),
         cmocka_unit_test(check_restart_keys_are_named), cmocka_unit_test(check_bad_starts),
+        cmocka_unit_test(check_bad_model_start),
         cmocka_unit_test(check_second_daemon_is_refused), cmocka_unit_test(check_stops_with_sleepers),
         cmocka_unit_test(check_tool), cmocka_unit_test(check_tool_refuses),
         cmocka_unit_test(check_other_user_is_refused),

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "core/contract.h"
+#include "core/manifest.h"
 #include "core/model.h"
 #include "tests/unit/model_file.h"
 
@@ -45,14 +47,21 @@ static struct toc_model *load_picker(void)
 static void has_the_shape_the_pipeline_expects(void **state)
 {
     struct toc_model *model = load_picker();
+    const struct toc_manifest *manifest = toc_model_manifest(model);
+    char why[256] = "";
 
     (void)state;
+    if (toc_contract_check(&toc_contract_picker, model, why, sizeof(why)) != 0)
+        fail_msg("%s", why);
     assert_memory_equal(toc_model_name(model), "picker ", 7); /* and its version */
     assert_int_equal(toc_model_inputs(model), 7);
     assert_int_equal(toc_model_outputs(model), 7);
     assert_int_equal(toc_model_stride(model), 5);
-    assert_true(toc_model_constant(model, "p_threshold", 0.0) > 0.5 && toc_model_constant(model, "p_threshold", 2.0) < 1.0);
-    assert_true(toc_model_constant(model, "s_threshold", 0.0) > 0.3 && toc_model_constant(model, "s_threshold", 2.0) < 1.0);
+    for (int layout = 0; layout < TOC_LAYOUTS; layout++) {
+        double p = manifest->thresholds[TOC_PHASE_P][layout], s = manifest->thresholds[TOC_PHASE_S][layout];
+
+        assert_true(p > 0.5 && p < 1.0 && s > 0.3 && s < 1.0);
+    }
     toc_model_destroy(model);
 }
 

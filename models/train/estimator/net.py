@@ -1,5 +1,6 @@
 """The estimator network and how it becomes a file: two LSTM layers reading 0.1 s steps, two dense layers saying four numbers."""
 
+import json
 import os
 import sys
 
@@ -8,13 +9,14 @@ import torch
 from torch import nn
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
-from export import write_model  # noqa: E402
+from export import manifest, write_model  # noqa: E402
 
 from cut import INPUTS  # noqa: E402
 
 OUTPUTS = 4
 LOG_SIGMA_LEAST, LOG_SIGMA_MOST = -3.0, 1.0
-GOLDEN_STEPS = 40
+HERE = os.path.dirname(os.path.abspath(__file__))
+DOMAIN = os.path.join(os.path.dirname(os.path.dirname(HERE)), "estimator", "domain.json")  # what it was trained on
 
 
 class Estimator(nn.Module):
@@ -50,14 +52,15 @@ class Estimator(nn.Module):
             self.head.bias[3] += float(np.log(log_sp))
 
 
-def golden_input():
-    """Rows that look like nothing in particular, the same here and in tests/unit/test_estimator.c."""
-    k, c = np.meshgrid(np.arange(GOLDEN_STEPS), np.arange(INPUTS), indexing="ij")
-    return (-5 + 2 * np.sin(0.7 * c + 0.13 * k * (1 + c % 3))).astype("f4")
+@torch.no_grad()
+def answer(net, rows):
+    """What the network says to steps [n, INPUTS]: [n, OUTPUTS]."""
+    return net(torch.from_numpy(np.ascontiguousarray(rows, "f4"))[None])[0].numpy()
 
 
-def export(net, path, version, notes=None):
-    """Write the file; standardisation goes into the first layer's weights. Returns the checksum."""
+def export(net, path, version, notes=None, training=None):
+    """Write the file; standardisation goes into the first layer's weights. training: what it has seen, by default
+    models/estimator/domain.json. Returns the checksum."""
     state = {k: v.detach().double() for k, v in net.state_dict().items()}
     mean, std = state.pop("mean"), state.pop("std")
     weight = state["rnn0.weight_ih_l0"] / std
@@ -68,8 +71,8 @@ def export(net, path, version, notes=None):
         {"op": "dense", "name": "mid", "channels": net.dense, "activation": "relu"},
         {"op": "dense", "name": "head", "channels": OUTPUTS}]}
     net.eval()
-    with torch.no_grad():
-        golden = net(torch.from_numpy(golden_input())[None])[0, -1].numpy()
-    constants = dict(notes or {})
-    constants.update({"golden_%d" % i: float(golden[i]) for i in range(OUTPUTS)})
-    return write_model(path, "estimator", version, graph, {k: v.float() for k, v in state.items()}, constants)
+    if training is None:
+        with open(DOMAIN) as file:
+            training = json.load(file)
+    said = manifest("estimator", lambda rows: answer(net, rows), training, card="models/estimator/card.md")
+    return write_model(path, "estimator", version, graph, {k: v.float() for k, v in state.items()}, notes, said)

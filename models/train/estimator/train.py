@@ -203,7 +203,7 @@ def smoke():
         net.standardise_by(sim["x"])
         net, first, last = fit(sim, None, 80, 64, 1, net=net)
         path = os.path.join(scratch, "weights.safetensors")
-        checksum = export(net, path, "smoke")
+        checksum = export(net, path, "smoke", training={"words": "simulated"})
         out = cut.run_model(os.path.join(scratch, "cut_estimator"), path, sim["x"][0])
         with torch.no_grad():
             expected = net(torch.from_numpy(sim["x"][:1]))[0].numpy()

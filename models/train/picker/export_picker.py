@@ -1,11 +1,13 @@
-"""The trained picker as the file the daemon reads: graph with folded batch norms, thresholds beside it.
+"""The trained picker as the file the daemon reads: graph with folded batch norms, and what it says of itself.
 
-    export_picker.py net.pt ../../picker/weights.safetensors --version 1 --p 0.9 --s 0.8
+    export_picker.py net.pt ../../picker/weights.safetensors --version 4 --p 0.9 --s 0.88 --p-vertical 0.95
+    export_picker.py --again old.safetensors new.safetensors --version 4 --p 0.9 --s 0.88     (another manifest, same weights)
+
+Read ../../picker/domain.json over first: it goes into the file as what the network has seen.
 """
 import argparse
 import json
 import os
-import struct
 import sys
 
 import numpy as np
@@ -16,7 +18,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 sys.path.insert(0, os.path.dirname(HERE))
 import net as network  # noqa: E402
-from export import write_model  # noqa: E402
+from export import LAYOUTS, manifest, read_model, write_model  # noqa: E402
+
+DOMAIN = os.path.join(os.path.dirname(os.path.dirname(HERE)), "picker", "domain.json")
+CARD = "models/picker/card.md"
 
 
 def conv(name, channels, kernel, **more):
@@ -46,28 +51,32 @@ def graph(net):
     return {"input": {"channels": network.INPUTS}, "layers": layers}, tensors
 
 
-def write(net, path, version, constants):
-    """Returns the checksum text."""
-    layers, tensors = graph(net.eval())
-    return write_model(path, "picker", version, layers, tensors, constants)
+@torch.no_grad()
+def answer(net, rows):
+    """What the network says to feature rows [n, 7]: [n / 5, 7]."""
+    return net(torch.from_numpy(np.ascontiguousarray(rows, np.float32).T[None].copy()))[0].T.numpy()
 
 
-def read(path):
-    """Graph and tensors of a written file."""
-    with open(path, "rb") as f:
-        blob = f.read()
-    size = struct.unpack("<Q", blob[:8])[0]
-    header = json.loads(blob[8:8 + size])
-    meta = header.pop("__metadata__")
-    body = blob[8 + size:]
-    tensors = {k: torch.from_numpy(np.frombuffer(body[v["data_offsets"][0]:v["data_offsets"][1]], "<f4")
-                                   .reshape(v["shape"]).copy()) for k, v in header.items()}
-    return json.loads(meta["tocsin.graph"]), tensors
+def write(net, path, version, thresholds, training, card=CARD, parent=None):
+    """thresholds: {"p": number or one for each layout, "s": likewise}. Returns the checksum text."""
+    net.eval()
+    layers, tensors = graph(net)
+    said = manifest("picker", lambda rows: answer(net, rows), training, thresholds, card, parent)
+    return write_model(path, "picker", version, layers, tensors, manifest=said)
+
+
+def rewrite(old, path, version, thresholds, training, card=CARD):
+    """The weights of a written file with another manifest. Returns the checksum text."""
+    layers, tensors, _ = read_model(old)
+    layers.pop("constants", None)
+    said = manifest("picker", lambda rows: run(old, rows), training, thresholds, card)
+    return write_model(path, "picker", version, layers, tensors, manifest=said)
 
 
 def run(path, rows):
     """The file's graph on rows [n, 7], by its own words: a second reading of the graph, for comparison."""
-    layers, tensors = read(path)
+    layers, tensors, _ = read_model(path)
+    tensors = {key: torch.from_numpy(tensor) for key, tensor in tensors.items()}
     known = {"input": torch.from_numpy(np.ascontiguousarray(rows, np.float32).T[None])}
     last = "input"
     for layer in layers["layers"]:
@@ -87,20 +96,35 @@ def run(path, rows):
 def compare(net, path, seed=3):
     """Largest difference between the trained network and the written file, on random rows."""
     rows = np.random.default_rng(seed).standard_normal((1000, network.INPUTS)).astype(np.float32)
-    want = net.eval()(torch.from_numpy(rows.T[None].copy()))[0].T.numpy()
-    return float(np.abs(run(path, rows) - want).max())
+    return float(np.abs(run(path, rows) - answer(net.eval(), rows)).max())
 
 
 if __name__ == "__main__":
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument("checkpoint")
+    args.add_argument("checkpoint", nargs="?")
     args.add_argument("out")
+    args.add_argument("--again", metavar="FILE", help="take the weights of this file, not a checkpoint")
     args.add_argument("--version", required=True)
-    args.add_argument("--p", type=float, required=True, help="P threshold")
-    args.add_argument("--s", type=float, required=True, help="S threshold")
+    args.add_argument("--domain", default=DOMAIN, help="what it was trained on, JSON (default: %(default)s)")
+    for phase in "ps":
+        args.add_argument("--" + phase, type=float, required=True, help=phase.upper() + " threshold")
+        for layout in LAYOUTS:
+            args.add_argument("--%s-%s" % (phase, layout.split("_")[0]), type=float, help="... of %s" % layout)
     opt = args.parse_args()
+    if (opt.checkpoint is None) == (opt.again is None):
+        args.error("either a checkpoint or --again")
+    with open(opt.domain) as file:
+        seen = json.load(file)
+    suggested = {}
+    for phase in "ps":
+        given = {layout: getattr(opt, "%s_%s" % (phase, layout.split("_")[0])) for layout in LAYOUTS}
+        suggested[phase] = {layout: getattr(opt, phase) if value is None else value for layout, value in given.items()}
+    if opt.again:
+        print("written, SHA-256 %s" % rewrite(opt.again, opt.out, opt.version, suggested, seen))
+        raise SystemExit(0)
+    state = torch.load(opt.checkpoint, map_location="cpu")
     one = network.Picker()
-    one.load_state_dict(torch.load(opt.checkpoint))
+    one.load_state_dict(state)
     one.eval()
-    text = write(one, opt.out, opt.version, {"p_threshold": opt.p, "s_threshold": opt.s, "features_version": 1})
-    print("written, checksum %s, differs from the checkpoint by %.1e" % (text, compare(one, opt.out)))
+    text = write(one, opt.out, opt.version, suggested, seen)
+    print("written, SHA-256 %s, differs from the checkpoint by %.1e" % (text, compare(one, opt.out)))

@@ -145,7 +145,7 @@ def smoke(work):
     after = evaluate(net, held)[0]
     net.eval()
     path = os.path.join(work, "weights.safetensors")
-    export_picker.write(net, path, "smoke", {"p_threshold": 0.8, "s_threshold": 0.8})
+    export_picker.write(net, path, "smoke", {"p": 0.8, "s": 0.8}, {"words": "made-up crops"})
     worst = export_picker.compare(net, path)
     print("smoke: loss on unseen made-up crops %.3f -> %.3f; exported graph differs by %.1e" % (before, after, worst))
     if not after < 0.75 * before or not worst < 1e-4:
