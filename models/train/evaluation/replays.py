@@ -1,0 +1,111 @@
+"""The runtime's own words: `tocsin replay` on a directory, its picks and estimates read back."""
+import json
+import os
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from .progress import Progress
+
+P, S = "P", "S"
+
+
+def key_of(sid):
+    """FDSN:NET_STA_LOC_B_S -> NET.STA.LOC.BS"""
+    net, sta, loc, band, source = sid.split(":", 1)[1].split("_")
+    return ".".join((net, sta, loc, band + source))
+
+
+class Pick:
+    __slots__ = ("said", "sent", "at", "probability", "revision", "number", "polarity")
+
+    def __init__(self, line):
+        self.said = line["declared_ns"] / 1e9
+        self.sent = line["sent_ns"] / 1e9
+        self.at = line["time_ns"] / 1e9
+        self.probability = line["probability"]
+        self.revision, self.number, self.polarity = line["revision"], line["pick"], line["polarity"]
+
+
+class Picks:
+    """{station: [Pick]} by phase and method, in the order in which they were said; revisions beside the first words."""
+
+    def __init__(self, path):
+        self.said, self.last = {}, {}
+        with open(path) as f:
+            for text in f:
+                line = json.loads(text)
+                key = (key_of(line["sid"]), line["phase"], line["method"])
+                pick = Pick(line)
+                if pick.revision == 0:
+                    self.said.setdefault(key, []).append(pick)
+                self.last.setdefault(key, {})[pick.number] = pick
+
+    def first(self, station, phase, method="cnn"):
+        """As said, never looked at again: [(said s, onset s, probability)]. Said: the end of the signal it was said from."""
+        return [(p.said, p.at, p.probability) for p in self.said.get((station, phase, method), [])]
+
+    def sent(self, station, phase, method="cnn"):
+        """As first(), but said when its line went out: the wait for the packet and for the hop is in it."""
+        return [(p.sent, p.at, p.probability) for p in self.said.get((station, phase, method), [])]
+
+    def revised(self, station, phase, method="cnn"):
+        """Each pick's last word."""
+        return [(p.said, p.at, p.probability) for p in self.last.get((station, phase, method), {}).values()]
+
+
+def estimates_of(path):
+    """{(station, pick): [(after_p_s, line)]}"""
+    out = {}
+    with open(path) as f:
+        for text in f:
+            line = json.loads(text)
+            out.setdefault((key_of(line["sid"]), line["pick"]), []).append(line)
+    return out
+
+
+class Runner:
+    """Runs replays, two at a time, and remembers what was run."""
+
+    ALONE = "associator: {min_sites: 32, max_distance_km: 10}\n"  # records that are strangers to each other make no event
+
+    def __init__(self, tocsin, work, jobs=2):
+        self.tocsin, self.work, self.jobs = tocsin, work, jobs
+        self.known, self.lock, self.count = {}, threading.Lock(), 0
+
+    def config(self, p, s, alone, extra=""):
+        """p None: the thresholds that are shipped."""
+        text = "daemon: {workers: 0}\n" + ("picker: {p_threshold: %.6g, s_threshold: %.6g}\n" % (p, s) if p else "")
+        return text + (self.ALONE + "models: {estimator: none}\n" if alone else "") + extra
+
+    def replay(self, folder, text):
+        """Paths of picks, estimates and alerts of one run."""
+        with self.lock:
+            self.count += 1
+            base = os.path.join(self.work, "run%04d" % self.count)
+        with open(base + ".yaml", "w") as f:
+            f.write(text)
+        paths = [base + end for end in (".picks", ".estimates", ".alerts")]
+        done = subprocess.run([self.tocsin, "replay", "-q", "--latency", "0", "-c", base + ".yaml", "--picks",
+                               paths[0], "--estimates", paths[1], "--out", paths[2], folder], stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise SystemExit("tocsin replay %s: %s" % (folder, done.stderr.strip()))
+        return paths
+
+    def picks(self, folder, p, s):
+        key = (folder, p and round(p, 6), p and round(s, 6))
+        if key not in self.known:
+            paths = self.replay(folder, self.config(p, s, True))
+            self.known[key] = Picks(paths[0])
+            for path in paths:
+                os.unlink(path)
+        return self.known[key]
+
+    def prepare(self, wanted, what="replays"):
+        """Run [(folder, p, s)] side by side, so that picks() finds them."""
+        wanted = [w for w in dict.fromkeys(wanted) if (w[0], w[1] and round(w[1], 6), w[1] and round(w[2], 6)) not in self.known]
+        progress = Progress(what, len(wanted))
+        with ThreadPoolExecutor(self.jobs) as pool:
+            for _ in pool.map(lambda w: self.picks(*w), wanted):
+                progress.step()
+        progress.close()
