@@ -1,4 +1,5 @@
 """The picker's figures: runs of the runtime over every set, at operating points that calibration noise chose."""
+import json
 import os
 
 import numpy as np
@@ -61,9 +62,10 @@ def false_rate(all_sets, row, speaks):
     return counting.rate(count, watched / 3600)
 
 
-def tables(quakes, noise, speaks):
-    return {"recall": {name: counting.summary(recall(quakes, row, speaks)) for name, row in NAMES.items()},
-            "false": {name: false_rate(quakes + noise, row, speaks) for name, row in NOISE.items()}}
+def tables(quakes, noise, speaks, splits=("train", "validate", "held", "calibration")):
+    """Rows of other splits are left out."""
+    return {"recall": {name: counting.summary(recall(quakes, row, speaks)) for name, row in NAMES.items() if row[1] in splits},
+            "false": {name: false_rate(quakes + noise, row, speaks) for name, row in NOISE.items() if row[1] in splits}}
 
 
 # ---- the runtime ------------------------------------------------------------------------------------------------------
@@ -107,8 +109,10 @@ def short_long_tables(quakes, noise, rows):
 
 
 def phasenet_spans(station, start, n):
-    """Samples of a piece over which PhaseNet must be run: quiet spans, and 2 s before each P to 4.2 s after it."""
-    spans = [(a, b) for a, b in station.quiet] + [(p - 2.0, p + 4.2) for p in station.p]
+    """Samples of a piece over which PhaseNet must be run: 2 s before each P to 4.2 s after it, and quiet that is counted."""
+    spans = [(p - 2.0, p + 4.2) for p in station.p]
+    if not spans or any(station.group in row[0] for row in NOISE.values()):
+        spans += station.quiet
     out = []
     for a, b in sorted(((a - start) * 100, (b - start) * 100) for a, b in spans):
         a, b = int(max(a, 0)), int(min(b, n))
@@ -124,7 +128,7 @@ def phasenet_tables(quakes, noise, rows, net):
     progress = Progress("PhaseNet, streamed", sum(len(one.stations) for one in every))
     for one in every:
         for n, (key, station) in enumerate(one.stations.items()):
-            for start, data, live in rows(one.folder).get(key, []):
+            for start, data, live in rows(one.folder).get(key, []) if station.split == "held" else []:
                 for span in phasenet_spans(station, start, len(data)):
                     for t in PHASENET:
                         seen = baselines.phasenet_windows(net, start, data, live, t, span, 10 * (n % 5)) if t == PHASENET[0] \
@@ -137,7 +141,7 @@ def phasenet_tables(quakes, noise, rows, net):
             progress.step()
     progress.close()
     return {"PhaseNet %g, every 0.5 s, %d in a row" % (t, k): tables(quakes, noise, lambda one, key:
-            said[t, k].get((one.folder, key), [])) for t, k in said}
+            said[t, k].get((one.folder, key), []), ("held",)) for t, k in said}
 
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
@@ -151,11 +155,12 @@ LOUD = {"phasenet", "deepdenoiser", "stead"}
 class Study:
     """Everything that is run and counted, kept as one dictionary of plain numbers."""
 
-    def __init__(self, data, work, runner, each=60, phasenet=True):
-        self.data, self.work, self.runner, self.each = data, work, runner, each
+    def __init__(self, data, work, runner, kept=None, each=60):
+        """kept: file of the baselines' figures, which no training changes; made when it is not there."""
+        self.data, self.work, self.runner, self.each, self.kept = data, work, runner, each, kept
         self.cache, self.out = {}, {}
         weights = os.path.join(data, "weights", "phasenet")
-        self.net = baselines.phasenet(weights) if phasenet and os.path.isdir(weights) else None
+        self.net = baselines.phasenet(weights) if os.path.isdir(weights) else None
 
     def rows(self, folder):
         if folder not in self.cache:
@@ -201,10 +206,17 @@ class Study:
                 "residual_s": [f.residual for f in found if np.isfinite(f.residual)]}
 
     def baseline_tables(self):
+        if self.kept and os.path.exists(self.kept):
+            with open(self.kept) as f:
+                self.out["baselines"] = json.load(f)
+            return
         self.out["baselines"] = short_long_tables(self.quakes, self.noise, self.rows)
         if self.net:
             held = [one for one in self.noise if any(s.split == "held" for s in one.stations.values())]
             self.out["baselines"].update(phasenet_tables(self.quakes, held, self.rows, self.net))
+        if self.kept:
+            with open(self.kept, "w") as f:
+                json.dump(self.out["baselines"], f)
 
     def s_tables(self):
         self.runner.prepare([(one.folder, 0.9, s) for one in self.quakes + self.noise for s in S_LEVELS], "S picks")
@@ -335,12 +347,8 @@ class Study:
                 out[kind][name] = {"share": float(np.mean(new)), "n": len(new), "interval": counting.interval(new)}
         self.out["artefacts"] = out
 
-    def all(self, baselines_too=True):
-        self.collect()
-        self.points()
-        for stage in (self.main_tables, self.s_tables, self.calibration, self.forms, self.strong_motion, self.invariance,
-                      self.noisy, self.artefacts):
+    def all(self):
+        for stage in (self.collect, self.points, self.main_tables, self.s_tables, self.calibration, self.forms, self.strong_motion,
+                      self.invariance, self.noisy, self.artefacts, self.baseline_tables):
             stage()
-        if baselines_too:
-            self.baseline_tables()
         return self.out

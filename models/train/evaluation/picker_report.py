@@ -53,7 +53,7 @@ def recall_section(out):
 
 
 def false_section(out):
-    sets = [n for n in picker.NOISE if any(t["false"][n]["hours"] for _, t in everyone(out))]
+    sets = [n for n in picker.NOISE if any(n in t["false"] and t["false"][n]["hours"] for _, t in everyone(out))]
     text = ["False P picks per station-hour (times 24: per station-day)\n\n| picker | %s |\n|---|%s\n" % (" | ".join(sets), "---|" * len(sets))]
     for who, rows in everyone(out):
         text.append("| %s | %s |\n" % (who, " | ".join(rate_text(rows["false"].get(n)) for n in sets)))
