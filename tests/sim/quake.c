@@ -104,7 +104,7 @@ void toc_quake_draw(struct toc_random *random, const struct toc_region *region, 
 {
     struct toc_quake *quake = ret_quake;
     region = or_california(region);
-    quake->magnitude = magnitude;
+    *quake = (struct toc_quake){.magnitude = magnitude};
     quake->moment_nm = moment_of(magnitude);
     quake->stress_drop_pa =
         region->stress_drop_pa * pow(10.0, region->stress_drop_sd * toc_random_normal(random));
@@ -141,9 +141,29 @@ void toc_quake_path_draw(struct toc_random *random, const struct toc_region *reg
     ret_path->incidence_rad = toc_random_range(random, 10.0, 35.0) * M_PI / 180.0;
 }
 
+void toc_quake_far_draw(struct toc_random *random, struct toc_quake_far *ret_far)
+{
+    const bool deep = toc_random_uniform(random) < 0.25;
+    *ret_far = (struct toc_quake_far){
+        .degrees = toc_random_range(random, 30.0, 95.0),
+        .depth_km = deep ? toc_random_range(random, 70.0, 600.0) : toc_random_range(random, 8.0, 70.0),
+        .azimuth_rad = toc_random_range(random, 0.0, 2.0 * M_PI),
+        .t_star_s = toc_random_range(random, 0.6, 1.4),
+        .site_p = 1.5 * pow(10.0, 0.15 * toc_random_normal(random)),
+        .seed = toc_random_next(random),
+    };
+    /* Slowness from 8.8 s per degree at 30 to 4.6 at 95 (Kennett and Engdahl 1991), under 5.8 km/s. */
+    const double slowness_s_km = (8.8 - 4.2 * (ret_far->degrees - 30.0) / 65.0) / 111.2;
+    ret_far->incidence_rad = asin(5.8 * slowness_s_km);
+}
+
 void toc_quake_radiation(const struct toc_quake *quake, double azimuth_rad, double takeoff_rad,
                          struct toc_quake_radiation *ret_radiation)
 {
+    if (quake->explosion) {
+        *ret_radiation = (struct toc_quake_radiation){.p = 1.0};
+        return;
+    }
     const double a = azimuth_rad - quake->strike_rad, i = takeoff_rad;
     const double sl = sin(quake->rake_rad), cl = cos(quake->rake_rad);
     const double sd = sin(quake->dip_rad), cd = cos(quake->dip_rad);

@@ -20,6 +20,7 @@
 #ifndef TOC_SIM_QUAKE_H
 #define TOC_SIM_QUAKE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tests/sim/random.h"
@@ -43,6 +44,7 @@ struct toc_quake {
     double corner_hz;      /* of S: 0.4906 beta (stress / M0)^(1/3), SI (Brune 1970); P: 1.2 times that */
     double duration_s;
     double strike_rad, dip_rad, rake_rad;
+    bool explosion;        /* the same P everywhere, outwards; S only by what the ground makes of it */
     int n_lobes;
     struct toc_quake_lobe lobes[TOC_QUAKE_LOBES_MAX];
 };
@@ -94,6 +96,18 @@ double toc_quake_coda_s(const struct toc_quake_path *path);
 /** How long the station sees it: seconds from the P onset until the coda is spent. */
 double toc_quake_signal_s(const struct toc_quake *quake, const struct toc_quake_path *path);
 
+/** A quake far away: P from below, and what the surface above the source sends after it. */
+struct toc_quake_far {
+    double degrees, depth_km;   /* 25..100, 0..700 */
+    double azimuth_rad, incidence_rad;
+    double t_star_s;            /* of P: about 1 (Der 1998) */
+    double site_p;
+    uint64_t seed;
+};
+
+/** Random properties, distance and depth among them. */
+void toc_quake_far_draw(struct toc_random *random, struct toc_quake_far *ret_far);
+
 struct toc_synth; /* work space for one sampling rate and length */
 
 /** @param max_samples of one phase, 1..2^22. @return 0, -EINVAL, -ENOMEM */
@@ -108,5 +122,10 @@ void toc_synth_destroy(struct toc_synth *synth);
  */
 void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_path *path,
                    double p_onset_s, float *const enz[3], size_t n);
+
+/** The same for a quake far away: P, pP, sP and the coda of them; S comes minutes later and is not made. Amplitude by the
+ * geometric factor g(distance) / earth radius of Kanamori and Stewart (1976, PEPI 11, 312-332). */
+void toc_synth_add_far(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_far *far,
+                       double p_onset_s, float *const enz[3], size_t n);
 
 #endif

@@ -9,8 +9,10 @@
 
 #include "core/travel.h"
 #include "core/types.h"
+#include "tests/sim/blast.h"
 #include "tests/sim/earth.h"
 #include "tests/sim/noise.h"
+#include "tests/sim/nuisance.h"
 #include "tests/sim/quake.h"
 
 struct toc_records {
@@ -21,7 +23,7 @@ struct toc_records {
     size_t max_samples;
     float *velocity[3];      /* the ground */
     float *motion;           /* what one component's sensor puts out */
-    int32_t *counts;
+    int32_t *counts[3];
 };
 
 void toc_records_defaults(struct toc_records_options *ret_options)
@@ -57,11 +59,14 @@ static bool allocate(struct toc_records *records)
 {
     const double rate_hz = records->options.rate_hz > 0.0 ? records->options.rate_hz : 250.0;
     records->max_samples = (size_t)ceil((records->options.before_s + records->options.after_s) * rate_hz);
-    for (int c = 0; c < 3; c++)
+    bool all = true;
+    for (int c = 0; c < 3; c++) {
         records->velocity[c] = calloc(records->max_samples, sizeof *records->velocity[c]);
+        records->counts[c] = calloc(records->max_samples, sizeof *records->counts[c]);
+        all = all && records->velocity[c] && records->counts[c];
+    }
     records->motion = calloc(records->max_samples, sizeof *records->motion);
-    records->counts = calloc(records->max_samples, sizeof *records->counts);
-    return records->velocity[0] && records->velocity[1] && records->velocity[2] && records->motion && records->counts;
+    return all && records->motion;
 }
 
 int toc_records_create(const struct toc_records_options *options, struct toc_records **ret_records)
@@ -87,10 +92,11 @@ void toc_records_destroy(struct toc_records *records)
         return;
     toc_synth_destroy(records->synth);
     toc_travel_destroy(records->travel);
-    for (int c = 0; c < 3; c++)
+    for (int c = 0; c < 3; c++) {
         free(records->velocity[c]);
+        free(records->counts[c]);
+    }
     free(records->motion);
-    free(records->counts);
     free(records);
 }
 
@@ -185,6 +191,42 @@ static void add_second(struct toc_records *records, struct toc_random *random, d
     head->p2_index = (int32_t)ceil(later_s * records->rate_hz);
 }
 
+static void add_far(struct toc_records *records, struct toc_random *random, double onset_s,
+                    struct toc_record_head *head)
+{
+    struct toc_quake quake;
+    struct toc_quake_far far;
+    /* Fewer of the great ones: magnitudes from the least up, by an exponential as quakes have it, half as steep. */
+    const double magnitude = fmin(8.5, 5.8 - 0.9 * log(1.0 - toc_random_uniform(random)));
+    toc_quake_draw(random, NULL, magnitude, &quake);
+    toc_quake_far_draw(random, &far);
+    toc_synth_add_far(records->synth, &quake, &far, onset_s, records->velocity, head->n_samples);
+    head->magnitude = (float)magnitude;
+    head->depth_km = (float)far.depth_km;
+    head->epicentral_km = (float)(111.2 * far.degrees);
+    head->hypocentral_km = (float)hypot(head->epicentral_km, far.depth_km);
+}
+
+static int add_blast(struct toc_records *records, struct toc_random *random, double onset_s,
+                     struct toc_record_head *head)
+{
+    struct toc_blast blast;
+    struct toc_quake_path path;
+    head->region = (uint32_t)(toc_random_uniform(random) * TOC_REGIONS);
+    toc_blast_draw(random, toc_random_range(random, 0.8, 3.5), &blast);
+    draw_path(records, random, toc_region_at((int)head->region), toc_random_log_range(random, 2.0, 150.0), &path);
+    path.epicentral_km = hypot(path.epicentral_km, path.depth_km);
+    path.depth_km = toc_random_range(random, 0.01, 0.2);
+    path.p_s = toc_travel_s(records->travel, TOC_PHASE_P, path.epicentral_km, path.depth_km);
+    path.s_s = toc_travel_s(records->travel, TOC_PHASE_S, path.epicentral_km, path.depth_km);
+    path.kappa_s *= 1.5; /* down and up through the weathered ground */
+    head->magnitude = (float)blast.quake.magnitude;
+    head->hypocentral_km = head->epicentral_km = (float)path.epicentral_km;
+    head->depth_km = (float)path.depth_km;
+    head->s_index = (int32_t)ceil((onset_s + path.s_s - path.p_s) * records->rate_hz);
+    return toc_blast_add(records->synth, &blast, &path, records->rate_hz, onset_s, records->velocity, head->n_samples);
+}
+
 static void add_noise(struct toc_records *records, struct toc_random *random, size_t n)
 {
     struct toc_noise_level level;
@@ -197,28 +239,62 @@ static void add_noise(struct toc_records *records, struct toc_random *random, si
     }
 }
 
-/* With noise the whole instrument; without it the response and the end of its range alone. */
-static void sense(struct toc_records *records, struct toc_random *random, const struct toc_instrument *instrument,
+static void say_rows(const struct toc_records *records, int component, const struct toc_instrument *instrument,
+                     const struct toc_record_head *head, float (*ret_rows)[3], uint8_t *ret_clipped)
+{
+    for (size_t k = 0; k < head->n_samples; k++) {
+        ret_rows[k][component] = (float)(records->counts[component][k] / instrument->gain);
+        ret_clipped[k] |= abs(records->counts[component][k]) >= instrument->limit;
+    }
+}
+
+/* Without noise: the response and the end of its range alone. */
+static void sense(struct toc_records *records, const struct toc_instrument *instrument,
                   const struct toc_record_head *head, float (*ret_rows)[3], uint8_t *ret_clipped)
 {
-    const double rate_hz = head->rate_hz, limit = instrument->limit / instrument->gain;
+    const double limit = instrument->limit / instrument->gain;
     for (int c = 0; c < 3; c++) {
-        if (records->options.noise)
-            toc_instrument_digitise(instrument, rate_hz, random, records->velocity[c], head->n_samples,
-                                    records->counts);
-        else
-            toc_instrument_sense(instrument, rate_hz, records->velocity[c], head->n_samples, records->motion);
+        toc_instrument_sense(instrument, head->rate_hz, records->velocity[c], head->n_samples, records->motion);
         for (size_t k = 0; k < head->n_samples; k++) {
-            const double motion = records->options.noise ? records->counts[k] / instrument->gain : records->motion[k];
-            ret_rows[k][c] = (float)fmin(fmax(motion, -limit), limit);
-            ret_clipped[k] |= fabs(motion) >= limit;
+            ret_rows[k][c] = (float)fmin(fmax(records->motion[k], -limit), limit);
+            ret_clipped[k] |= fabs((double)records->motion[k]) >= limit;
         }
     }
 }
 
-/* What happens to the ground, and the head of the record. */
-static int make_ground(struct toc_records *records, struct toc_random *random, const struct toc_record_place *place,
-                       enum toc_instrument_kind instrument, struct toc_record_head *head)
+static void digitise(struct toc_records *records, struct toc_random *random, const struct toc_instrument *instrument,
+                     const struct toc_record_head *head)
+{
+    for (int c = 0; c < 3; c++)
+        toc_instrument_digitise(instrument, head->rate_hz, random, records->velocity[c], head->n_samples,
+                                records->counts[c]);
+}
+
+/* One thing that is no quake, in whatever noise there is; its beginning lies where P would. */
+static void disturb(struct toc_records *records, struct toc_random *random, const struct toc_instrument *instrument,
+                    struct toc_record_head *head, float (*ret_rows)[3], uint8_t *ret_clipped)
+{
+    struct toc_scenario_sensor sensor = {.n_channels = 3, .rate_hz = head->rate_hz, .n_samples = head->n_samples,
+                                         .instrument = {*instrument, *instrument, *instrument}};
+    const enum toc_nuisance_kind kind = (enum toc_nuisance_kind)(toc_random_uniform(random) * TOC_NUISANCE_KINDS);
+    const size_t at = (size_t)head->p2_index;
+
+    head->region = kind;
+    toc_nuisance_add_ground(kind, &sensor, random, at, records->velocity);
+    if (!records->options.noise)
+        for (int c = 0; c < 3; c++)
+            sensor.instrument[c].self_noise = sensor.instrument[c].offset_counts = 0.0;
+    digitise(records, random, &sensor.instrument[0], head);
+    const size_t lost = toc_nuisance_add_electric(kind, &sensor, random, at, records->counts);
+    for (int c = 0; c < 3; c++)
+        say_rows(records, c, instrument, head, ret_rows, ret_clipped);
+    for (size_t k = at; k < at + lost; k++)
+        for (int c = 0; c < 3; c++)
+            ret_rows[k][c] = NAN;
+}
+
+static int start_record(struct toc_records *records, struct toc_random *random, enum toc_instrument_kind instrument,
+                        struct toc_record_head *head)
 {
     const struct toc_records_options *options = &records->options;
     const double drawn_hz = toc_instrument_rate_draw(random, instrument);
@@ -231,19 +307,49 @@ static int make_ground(struct toc_records *records, struct toc_random *random, c
         .instrument = instrument,
         .acceleration = instrument >= TOC_INSTRUMENT_STRONG,
         .rate_hz = (float)records->rate_hz,
+        .magnitude = NAN,
+        .hypocentral_km = NAN,
+        .epicentral_km = NAN,
+        .depth_km = NAN,
+        .clip = INFINITY,
         .p_index = (int32_t)ceil(options->before_s * records->rate_hz),
+        .s_index = TOC_RECORD_NONE,
         .magnitude2 = NAN,
         .p2_index = TOC_RECORD_NONE,
         .s2_index = TOC_RECORD_NONE,
     };
-    /* The onset lies anywhere in the sample before p_index. */
-    const double onset_s = (head->p_index - toc_random_uniform(random)) / records->rate_hz;
     for (int c = 0; c < 3; c++)
         memset(records->velocity[c], 0, head->n_samples * sizeof *records->velocity[c]);
-    add_quake(records, random, place, onset_s, head, &head->s_index);
-    if (options->kind == TOC_RECORD_TWO)
-        add_second(records, random, onset_s, head);
     return 0;
+}
+
+/* What happens to the ground, and the head of the record. */
+static int make_ground(struct toc_records *records, struct toc_random *random, const struct toc_record_place *place,
+                       enum toc_instrument_kind instrument, struct toc_record_head *head)
+{
+    int result = start_record(records, random, instrument, head);
+    if (result < 0)
+        return result;
+    /* The onset lies anywhere in the sample before p_index. */
+    const double onset_s = (head->p_index - toc_random_uniform(random)) / records->rate_hz;
+    switch (records->options.kind) {
+    case TOC_RECORD_TELESEISM:
+        add_far(records, random, onset_s, head);
+        break;
+    case TOC_RECORD_BLAST:
+        result = add_blast(records, random, onset_s, head);
+        break;
+    case TOC_RECORD_NUISANCE:
+        head->p2_index = head->p_index;
+        head->p_index = TOC_RECORD_NONE;
+        break;
+    default:
+        add_quake(records, random, place, onset_s, head, &head->s_index);
+        if (records->options.kind == TOC_RECORD_TWO)
+            add_second(records, random, onset_s, head);
+        break;
+    }
+    return result;
 }
 
 int toc_records_make(struct toc_records *records, uint64_t index, const struct toc_record_place *place,
@@ -261,7 +367,15 @@ int toc_records_make(struct toc_records *records, uint64_t index, const struct t
         add_noise(records, &random, ret_head->n_samples);
     memset(ret_clipped, 0, ret_head->n_samples);
     ret_head->clip = (float)(instrument.limit / instrument.gain);
-    sense(records, &random, &instrument, ret_head, ret_rows, ret_clipped);
+    if (records->options.kind == TOC_RECORD_NUISANCE) {
+        disturb(records, &random, &instrument, ret_head, ret_rows, ret_clipped);
+    } else if (!records->options.noise) {
+        sense(records, &instrument, ret_head, ret_rows, ret_clipped);
+    } else {
+        digitise(records, &random, &instrument, ret_head);
+        for (int c = 0; c < 3; c++)
+            say_rows(records, c, &instrument, ret_head, ret_rows, ret_clipped);
+    }
     return 0;
 }
 
@@ -271,7 +385,6 @@ int toc_records_make_ground(struct toc_records *records, uint64_t index, const s
     struct toc_random random;
     toc_random_seed(&random, records->options.seed, index);
     const int result = make_ground(records, &random, place, TOC_INSTRUMENT_BROADBAND, ret_head);
-    ret_head->clip = INFINITY;
     for (size_t k = 0; result == 0 && k < ret_head->n_samples; k++)
         for (int c = 0; c < 3; c++)
             ret_rows[k][c] = records->velocity[c][k];

@@ -5,7 +5,7 @@
  * the file:
  *
  *   struct toc_record_head      64 bytes, below
- *   float32  rows[n_samples][3] E, N, Z in m/s or m/s^2
+ *   float32  rows[n_samples][3] E, N, Z in m/s or m/s^2; NAN where samples were lost
  *   uint8    clipped[n_samples] 1: a component stands at the end of its range
  *
  * What is random in a record follows from the seed and its number alone. The
@@ -24,8 +24,11 @@
 #define TOC_RECORD_NONE (-1) /* no such onset; the record's own choice */
 
 enum toc_record_kind {
-    TOC_RECORD_QUAKE, /* a local or regional one */
-    TOC_RECORD_TWO,   /* two of them, the second while the first is still to be seen */
+    TOC_RECORD_QUAKE,     /* a local or regional one */
+    TOC_RECORD_TWO,       /* two of them, the second while the first is still to be seen */
+    TOC_RECORD_TELESEISM, /* M 5.8 to 8.5 at 30 to 95 degrees: P, pP, sP and their coda; S comes after any record */
+    TOC_RECORD_BLAST,     /* a quarry, M 0.8 to 3.5: ripple fire at the surface, 2 to 150 km */
+    TOC_RECORD_NUISANCE,  /* no quake: see enum toc_nuisance_kind */
     TOC_RECORD_KINDS
 };
 
@@ -34,7 +37,7 @@ struct toc_record_head {
     uint32_t kind;         /* enum toc_record_kind */
     uint32_t instrument;   /* enum toc_instrument_kind */
     uint32_t acceleration; /* 1: rows are m/s^2, 0: m/s */
-    uint32_t region;       /* index for toc_region_at(); of a teleseism or nuisance: of no meaning */
+    uint32_t region;       /* index for toc_region_at(); of a nuisance enum toc_nuisance_kind; of a teleseism 0 */
     float rate_hz;
     float magnitude;       /* as catalogues have it, see quake.h */
     float hypocentral_km, epicentral_km, depth_km;
@@ -42,7 +45,8 @@ struct toc_record_head {
     int32_t p_index;       /* first sample at or after the P onset, or TOC_RECORD_NONE */
     int32_t s_index;       /* the same of S; may lie beyond the end */
     float magnitude2;      /* of a second quake, or NAN */
-    int32_t p2_index, s2_index;
+    int32_t p2_index;      /* its P; of a nuisance its beginning; or TOC_RECORD_NONE */
+    int32_t s2_index;
 };
 
 /** What to make. Zero is not a default: start with toc_records_defaults(). */
@@ -54,8 +58,8 @@ struct toc_records_options {
     bool noise;            /* false: the ground is silent, and the sensor too; it still clips and rounds */
     int instrument;        /* enum toc_instrument_kind, or TOC_RECORD_NONE: drawn */
     int region;            /* or TOC_RECORD_NONE: drawn */
-    double least_magnitude, most_magnitude; /* flat between; 0..9 */
-    double least_km, most_km;               /* hypocentral, log-flat between; 1..500 */
+    double least_magnitude, most_magnitude; /* of local quakes: flat between; 0..9 */
+    double least_km, most_km;               /* of theirs: hypocentral, log-flat between; 1..500 */
 };
 
 /** One that is given instead of drawn; NAN, TOC_RECORD_NONE: drawn after all. */

@@ -19,6 +19,9 @@
 #include "tests/sim/near_field.h"
 
 #define P_NEAR_KM 20.0
+/* S of an explosion, against that of a quake of its moment: P over S of 6 to 8 Hz lies some three times higher (Walter,
+ * Mayeda and Patton 1995, BSSA 85, 1050-1067), and most of what is seen there is the coda of P. */
+#define EXPLOSION_S 0.25
 #define CODA_CORNER_HZ 1.5
 #define FILTER_PAD_S 4.0 /* room for the tail of the path filter */
 
@@ -38,12 +41,14 @@ struct phase {
     double onset_s;            /* after sample 0 of the arrays */
     double speed_ms;
     double more_spreading;     /* P: exponent beyond the region's, from P_NEAR_KM on */
+    double far_spreading;      /* 1/m, for all parts alike instead of that; 0: not far */
     double level_m2s;          /* displacement spectrum at low frequency times distance: m * s * m */
     double corner_hz;
     double direct;             /* share of energy that goes straight; the rest is spread over the path */
     double path_s;             /* decay time of its power */
     double gradual;            /* share of what is spread that is spread twice: no sharp start */
     bool with_near_field;
+    double coda_corner_hz;     /* longer waves are not scattered into the coda */
     double coda_per_s, coda_s; /* power of the coda at its start, relative to the energy above, and its decay time */
     double tail_per_s, tail_s; /* the same for the late coda */
     double travel_s, q0, q_exponent, kappa_s, site;
@@ -127,8 +132,10 @@ static void rupture_part(const struct toc_synth *synth, const struct phase *phas
         if (x <= 0.0)
             continue;
         const double stretched_km = toc_quake_lobe_stretched_km(quake, lobe, km, t);
-        const double g = toc_region_spreading(region, stretched_km) *
-                         pow(fmax(1.0, stretched_km / P_NEAR_KM), phase->more_spreading);
+        const double g = phase->far_spreading > 0.0 ? phase->far_spreading
+                                                    : toc_region_spreading(region, stretched_km) *
+                                                          pow(fmax(1.0, stretched_km / P_NEAR_KM),
+                                                              phase->more_spreading);
         synth->smooth[k] += g * share * 30.0 * x * x * (1.0 - x) * (1.0 - x) / duration_s;
         synth->power[k] += g * g * power * 6.0 * x * (1.0 - x) / duration_s;
     }
@@ -180,7 +187,7 @@ static void excite(const struct toc_synth *synth, const struct phase *phase, dou
                    struct toc_random *random, size_t n)
 {
     const double a = 1.0 - exp(-2.0 * M_PI * crossover_hz / synth->rate_hz);
-    const double late_a = 1.0 - exp(-2.0 * M_PI * fmax(crossover_hz, CODA_CORNER_HZ) / synth->rate_hz);
+    const double late_a = 1.0 - exp(-2.0 * M_PI * fmax(crossover_hz, phase->coda_corner_hz) / synth->rate_hz);
     double low[3] = {0.0, 0.0, 0.0}, late_low[3] = {0.0, 0.0, 0.0}, constant[3] = {0.0, 0.0, 0.0};
 
     for (int j = 0; j < phase->n_polarisations; j++)
@@ -348,6 +355,7 @@ static void common_phase(const struct toc_quake *quake, const struct toc_quake_p
     phase->path_s = fmax(0.1, 0.05 * r_km / 3.0);
     phase->q_exponent = path->q_exponent;
     phase->tail_s = toc_quake_coda_s(path);
+    phase->coda_corner_hz = CODA_CORNER_HZ;
 }
 
 /* Beyond the crossover the first wave runs below the Moho and is weak; the strong one in the crust comes later and
@@ -403,6 +411,7 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     common_phase(quake, path, TOC_QUAKE_BETA_MS, phase);
     phase->site = path->site_s;
     phase->level_m2s *= path->focus_s > 0.0 ? path->focus_s : 1.0;
+    phase->level_m2s *= quake->explosion ? EXPLOSION_S : 1.0;
     phase->corner_hz = quake->corner_hz;
     phase->gradual = 1.0;
     phase->direct = 0.1;
@@ -436,4 +445,52 @@ void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const
     s_phase(quake, path, takeoff_rad, &s);
     add_phase(synth, &p, quake, path, 1, enz, n);
     add_phase(synth, &s, quake, path, 2, enz, n);
+}
+
+/* A phase that left upwards and came back from the surface: later, and reversed or not. */
+static void add_far_phase(struct toc_synth *synth, const struct phase *direct, const struct toc_quake *quake,
+                          const struct toc_quake_path *path, double later_s, double size, uint64_t stream,
+                          float *const enz[3], size_t n)
+{
+    struct phase phase = *direct;
+    phase.onset_s += later_s;
+    phase.coherent[0] *= size;
+    phase.incoherent[0] *= fabs(size);
+    phase.coda_per_s *= size * size;
+    add_phase(synth, &phase, quake, path, stream, enz, n);
+}
+
+void toc_synth_add_far(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_far *far,
+                       double p_onset_s, float *const enz[3], size_t n)
+{
+    struct toc_random random;
+    toc_random_seed(&random, far->seed, 9);
+    /* Out there the parts of the rupture differ by what the wave's slowness makes of their places: a fast phase. */
+    const struct toc_quake_path path = {.epicentral_km = 111.2 * far->degrees, .azimuth_rad = far->azimuth_rad,
+                                        .incidence_rad = far->incidence_rad, .site_p = far->site_p, .s_s = 30.0,
+                                        .scattering = 0.5, .coda_s = 10.0, .seed = far->seed};
+    const double takeoff_rad = asin(fmin(0.6, sin(far->incidence_rad) * TOC_QUAKE_ALPHA_MS / 5800.0));
+    const double up_s = 2.0 * far->depth_km * cos(takeoff_rad) * 1e3 / TOC_QUAKE_ALPHA_MS;
+    struct phase p = {.onset_s = p_onset_s};
+
+    p_phase(quake, &path, takeoff_rad, &p);
+    p.with_near_field = false;
+    p.speed_ms = TOC_QUAKE_ALPHA_MS / sin(takeoff_rad);
+    p.far_spreading = (0.42 - 0.0025 * far->degrees) / 6371e3;
+    p.travel_s = far->t_star_s;
+    p.q0 = 1.0;
+    p.q_exponent = 0.0;
+    p.kappa_s = 0.0;
+    p.direct = 0.6;
+    p.gradual = 0.0;
+    p.path_s = 1.0;
+    p.coda_corner_hz = 0.2;
+    p.coda_per_s = 0.01;
+    p.coda_s = 30.0;
+    p.scatter[0] = p.scatter[1] = 0.1 * p.incoherent[0];
+    p.scatter[2] = 0.05 * p.incoherent[0];
+    add_phase(synth, &p, quake, &path, 1, enz, n);
+    /* pP reversed; sP by 1.4 of its time, either way: the radiation upwards is another one. */
+    add_far_phase(synth, &p, quake, &path, up_s, -toc_random_range(&random, 0.4, 1.0), 2, enz, n);
+    add_far_phase(synth, &p, quake, &path, 1.4 * up_s, toc_random_range(&random, -0.9, 0.9), 3, enz, n);
 }

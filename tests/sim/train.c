@@ -12,7 +12,7 @@
 
 const char toc_train_usage[] =
     "       tocsin-sim train [options] --count K --out FILE      records.h has the format\n"
-    "         --kind quake|two-quakes (quake)\n"
+    "         --kind quake|two-quakes|teleseism|blast|nuisance (quake)\n"
     "         --seed N --first I  records are numbered from I (1, 0)\n"
     "         --places F          lines MAGNITUDE,KM[,REGION]: one record each, instead of --count\n"
     "         --rate HZ           or 0: as suits the instrument (100)\n"
@@ -22,7 +22,7 @@ const char toc_train_usage[] =
     "         --region california|japan|stable|mexico           (all)\n"
     "         --magnitudes A,B --distances A,B   (1,8 and 5,200 km)\n";
 
-static const char *const kinds[] = {"quake", "two-quakes"};
+static const char *const kinds[] = {"quake", "two-quakes", "teleseism", "blast", "nuisance"};
 static const char *const instruments[] = {"broadband", "short-period", "strong", "mems"};
 
 static int find(const char *const *names, int n, const char *name)
