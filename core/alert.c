@@ -218,6 +218,14 @@ static void remember(struct slot *slot, const struct toc_event *event, toc_ns no
     slot->said_longitude_deg = event->origin.longitude_deg;
 }
 
+static enum toc_pick_method method_of(const struct toc_event *event)
+{
+    for (uint16_t i = 0; i < event->n_picks; i++)
+        if (event->picks[i].used && event->picks[i].pick.method == TOC_METHOD_CNN)
+            return TOC_METHOD_CNN;
+    return TOC_METHOD_CLASSICAL;
+}
+
 static enum toc_alert_step say(const struct step *s, enum toc_alert_type type, enum toc_alert_state next,
                                const char *rule, const char *reason)
 {
@@ -238,6 +246,7 @@ static enum toc_alert_step say(const struct step *s, enum toc_alert_type type, e
     a->magnitude_at_least = e->magnitude_at_least;
     a->score = e->score;
     a->terms = e->terms;
+    a->method = method_of(e);
     a->rule = rule;
     a->reason = reason;
     a->issued = s->now;

@@ -16,12 +16,13 @@
 #define HIGH_HZ 20.0
 #define SHORT_S 0.5
 #define LONG_S 10.0
-#define TRIGGER 5.0
+#define TRIGGER ((double)TOC_CLASSIC_TRIGGER)
 #define REARM 1.5
 #define REARM_SAMPLES (5 * TOC_MODEL_RATE_HZ)
 #define CONFIRM_SAMPLES (TOC_MODEL_RATE_HZ / 10)
 #define WARMUP_SAMPLES (10 * TOC_MODEL_RATE_HZ)
 #define WINDOW (2 * TOC_MODEL_RATE_HZ)
+#define RECENT (1 * TOC_MODEL_RATE_HZ)
 /* Samples at both ends at which no onset is looked for: a variance of fewer says nothing. */
 #define EDGE 5
 
@@ -37,7 +38,8 @@ struct toc_classic {
     int64_t since;         /* samples since the trigger */
     int64_t seen;          /* samples since the reset */
     int64_t index;         /* of the last sample */
-    double window[WINDOW]; /* filtered; ring, the sample `index` at index modulo WINDOW */
+    float window[WINDOW];  /* filtered; ring, the sample `index` at index modulo WINDOW */
+    float ratios[RECENT];  /* likewise */
 };
 
 int toc_classic_create(struct toc_classic **ret_classic)
@@ -63,11 +65,16 @@ void toc_classic_reset(struct toc_classic *classic)
     toc_filter_bandpass(&classic->band, 2, LOW_HZ, HIGH_HZ, RATE); /* constants: cannot fail */
 }
 
-static double *slot(struct toc_classic *classic, int64_t index)
+static int64_t place(int64_t index, int64_t n)
 {
-    int64_t at = index % WINDOW;
+    int64_t at = index % n;
 
-    return &classic->window[at < 0 ? at + WINDOW : at];
+    return at < 0 ? at + n : at;
+}
+
+static double filtered(const struct toc_classic *classic, int64_t index)
+{
+    return (double)classic->window[place(index, WINDOW)];
 }
 
 static double mean(double *sum, double *weight, double decay, double x)
@@ -114,10 +121,10 @@ static int64_t find_onset(struct toc_classic *classic, int64_t n)
     double least = INFINITY, floor;
 
     for (int64_t i = 0; i < n; i++)
-        include(&after, *slot(classic, first + i), 1.0);
+        include(&after, filtered(classic, first + i), 1.0);
     floor = fmax(1e-6 * after.square / after.n, 1e-300);
     for (int64_t k = 1; k < n - EDGE; k++) {
-        double x = *slot(classic, first + k - 1), criterion;
+        double x = filtered(classic, first + k - 1), criterion;
 
         include(&before, x, 1.0);
         include(&after, x, -1.0);
@@ -142,7 +149,8 @@ static void declare(struct toc_classic *classic, struct toc_pick *ret_pick)
                                   .probability = TOC_CLASSIC_PROBABILITY,
                                   .declared = classic->index * TOC_GRID_NS,
                                   .method = TOC_METHOD_CLASSICAL,
-                                  .snr_db = NAN};
+                                  .snr_db = NAN,
+                                  .classical_ratio = toc_classic_recent(classic)};
 }
 
 /* ARMED -> ratio rises through the threshold -> CONFIRMING -> 0.1 s -> declare, WAITING -> low, or 5 s -> ARMED */
@@ -185,8 +193,18 @@ int toc_classic_push(struct toc_classic *classic, float z, int64_t index, struct
     x = toc_filter_step(&classic->band, (double)z);
     classic->index = index;
     classic->seen++;
-    *slot(classic, index) = x;
+    classic->window[place(index, WINDOW)] = (float)x;
     before = classic->ratio;
     classic->ratio = update_ratio(classic, x);
+    classic->ratios[place(index, RECENT)] = (float)classic->ratio;
     return advance(classic, before, ret_pick);
+}
+
+float toc_classic_recent(const struct toc_classic *classic)
+{
+    float most = 0;
+
+    for (int i = 0; i < RECENT; i++)
+        most = fmaxf(most, classic->ratios[i]);
+    return most;
 }

@@ -1,8 +1,10 @@
 /*
  * The classical P picker: short-term over long-term average on the vertical,
- * onset by Akaike's criterion. What the daemon does when no network is
- * loaded. It knows no S: a strong S is picked as P when the P before
- * was missed or is more than 5 s old, and it has no idea of what made the ground move.
+ * onset by Akaike's criterion. It always listens: beside a network its ratio
+ * is a second opinion that owes nothing to training, and where there is no
+ * network its picks are the picks. It knows no S: a strong S is picked as P
+ * when the P before was missed or is more than 5 s old, and it has no idea
+ * of what made the ground move.
  *
  *   band      causal Butterworth 2-20 Hz, order 2 each edge
  *   averages  exponential means of the square, time constants 0.5 s and 10 s, bias-corrected at the start
@@ -22,6 +24,7 @@
 /* What such a pick is worth, for the score: half of them, in noise at this threshold, are not of an earthquake. It is a
  * stated guess, not a measurement of the single pick. */
 #define TOC_CLASSIC_PROBABILITY 0.5f
+#define TOC_CLASSIC_TRIGGER 5.0f
 /* One sigma of the onset in s: 1.48 times 0.09 s, the median absolute deviation of STA/LTA 5 with this criterion
  * from catalogued P onsets of many networks. */
 #define TOC_CLASSIC_SIGMA_S 0.13f
@@ -43,5 +46,8 @@ void toc_classic_reset(struct toc_classic *classic);
  * @return 1 when a pick was declared, else 0
  */
 int toc_classic_push(struct toc_classic *classic, float z, int64_t index, struct toc_pick *ret_pick);
+
+/** The largest ratio of the last second, as far as it goes back; 0 after a reset. */
+float toc_classic_recent(const struct toc_classic *classic);
 
 #endif

@@ -92,7 +92,8 @@ struct toc_listener {
     struct toc_features *features;   /* owned */
     struct toc_motion *motion;       /* owned */
     struct toc_picker picker;
-    struct toc_classic *classic;     /* owned; NULL: network */
+    struct toc_classic *classic;     /* owned */
+    int heard;                       /* the component it listens to */
     struct followed followed[FOLLOWED];
     struct progress now;
     struct toc_gate *gate;           /* owned; with the stream */
@@ -119,7 +120,7 @@ static int create_networks(struct toc_listener *l, const struct toc_listener_par
 {
     l->model = parts->picker;
     if (!l->model)
-        return toc_classic_create(&l->classic);
+        return 0;
     if (toc_model_inputs(l->model) != TOC_FEATURES || toc_model_outputs(l->model) != OUTPUTS ||
         toc_model_stride(l->model) != STRIDE)
         return -EINVAL;
@@ -134,6 +135,8 @@ static int create_stages(struct toc_listener *l, const struct toc_listener_parts
         r = toc_features_create(&l->features);
     if (r == 0)
         r = toc_motion_create(&l->motion);
+    if (r == 0)
+        r = toc_classic_create(&l->classic);
     for (int i = 0; i < FOLLOWED && r == 0; i++)
         r = toc_estimator_create(parts->estimator, &l->followed[i].estimator);
     return r == 0 ? create_networks(l, parts) : r;
@@ -260,9 +263,8 @@ static void restart(struct toc_listener *l, int64_t index)
     if (l->stream) {
         toc_model_stream_reset(l->stream);
         toc_gate_reset(l->gate, index);
-    } else {
-        toc_classic_reset(l->classic);
     }
+    toc_classic_reset(l->classic);
     toc_picker_reset(&l->picker);
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
@@ -419,11 +421,16 @@ static void step_followed(struct toc_listener *l, struct followed *f, int64_t en
     }
 }
 
-/* Said only when it can be used: settled filters, and a vertical to hear it with. */
+/* Said only when the filters have settled. */
 static bool may_pick(const struct toc_listener *l, const struct toc_pick *pick)
 {
-    toc_ns settled = l->now.started * TOC_GRID_NS + toc_ns_from_s(l->rules.picker.warmup_s);
-    return pick->time >= settled && l->stand.has_vertical;
+    return pick->time >= l->now.started * TOC_GRID_NS + toc_ns_from_s(l->rules.picker.warmup_s);
+}
+
+/* Without a network, and without the vertical that it needs, the classical picks are the picks. */
+static bool picks_classically(const struct toc_listener *l)
+{
+    return !l->stream || !l->stand.has_vertical;
 }
 
 static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float *features, int64_t end_row,
@@ -436,21 +443,33 @@ static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float
     pick->site = l->site;
     pick->snr_db = toc_features_snr_db(features);
     pick->polarity = pick->phase == TOC_PHASE_P ? polarity(l, pick->time, end_row) : 0;
+    pick->classical_ratio = toc_classic_recent(l->classic);
     result->picks[result->n_picks++] = *pick;
-    if (pick->phase == TOC_PHASE_P)
-        follow(l, pick);
-    else
+    if (pick->phase == TOC_PHASE_S)
         note_s(l, pick->time);
+    else if (l->stand.has_vertical)
+        follow(l, pick);
 }
 
-/* Picks of one hop by the classical picker. */
-static uint32_t pick_classic(struct toc_listener *l, uint32_t from, struct toc_pick *ret_picks)
+/* The vertical where it is, else a horizontal. Another one than before begins anew. */
+static float hear(struct toc_listener *l, uint32_t row)
+{
+    int c = TOC_Z;
+    while (c > 0 && !isfinite(l->rows.enz[c][row]))
+        c--;
+    if (c != l->heard)
+        toc_classic_reset(l->classic);
+    l->heard = c;
+    return l->rows.enz[c][row];
+}
+
+/* Picks of some rows by the classical picker. @param ret_picks room for TOC_LISTEN_PICKS_MAX */
+static uint32_t pick_classic(struct toc_listener *l, uint32_t from, uint32_t to, struct toc_pick *ret_picks)
 {
     uint32_t n = 0;
-    for (uint32_t i = from; i < from + l->hop; i++) {
+    for (uint32_t i = from; i < to; i++) {
         struct toc_pick pick = {0};
-        if (toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick) == 1 &&
-            n < TOC_LISTEN_PICKS_MAX)
+        if (toc_classic_push(l->classic, hear(l, i), l->rows.first + i, &pick) == 1 && n < TOC_LISTEN_PICKS_MAX)
             ret_picks[n++] = pick;
     }
     return n;
@@ -462,18 +481,17 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
     int64_t first = l->rows.first + from, end = first + l->hop;
-    uint32_t n = 0;
-    if (l->classic)
-        n = pick_classic(l, from, picks);
-    else if (frames)
-        n = (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE, first / STRIDE, picks,
-                                         TOC_LISTEN_PICKS_MAX);
+    uint32_t n = pick_classic(l, from, from + l->hop, picks);
+    if (!picks_classically(l))
+        n = frames ? (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE, first / STRIDE,
+                                                  picks, TOC_LISTEN_PICKS_MAX)
+                   : 0;
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
     for (int i = 0; i < FOLLOWED; i++)
         step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, scratch, result);
-    result->n_hops += l->classic || frames;
-    result->n_gated += !l->classic && !frames;
+    result->n_hops += !l->stream || frames;
+    result->n_gated += l->stream && !frames;
 }
 
 /* @param features of the block, @param frames of its whole hops, NULL when the gate kept them from the network, @param scratch of
@@ -483,10 +501,8 @@ static void conclude(struct toc_listener *l, const float *features, const float 
 {
     uint32_t lead = lead_rows(l);
     result->n_hops = result->n_picks = result->n_estimates = result->n_gated = 0;
-    for (uint32_t i = 0; l->classic && i < lead; i++) { /* warms it */
-        struct toc_pick pick;
-        (void)toc_classic_push(l->classic, l->rows.enz[TOC_Z][i], l->rows.first + i, &pick);
-    }
+    struct toc_pick unsaid[TOC_LISTEN_PICKS_MAX];
+    (void)pick_classic(l, 0, lead, unsaid); /* warms it */
     for (uint32_t from = lead; from < l->block; from += l->hop)
         conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES,
                      frames ? frames + (from - lead) / STRIDE * OUTPUTS : NULL, scratch, result);

@@ -474,6 +474,8 @@ static void associate(struct toc_pipeline *p, const struct toc_pick *pick, toc_n
     struct toc_event *event;
     if (!isfinite(p->sites[pick->site].latitude_deg) || !isfinite(p->sites[pick->site].longitude_deg))
         return; /* said, but nowhere on the map */
+    if (!toc_group_has_vertical(toc_listener_group(p->listeners[pick->group])))
+        return; /* said, but P or S cannot be told apart */
     enum toc_assoc result = toc_associator_add(p->associator, pick, p->sites, p->n_sites, now, &event);
     p->stats.events += result == TOC_ASSOC_OPENED;
     p->stats.events_refused += result == TOC_ASSOC_FULL;

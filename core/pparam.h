@@ -25,7 +25,7 @@
 #include "core/types.h"
 #include "core/window.h"
 
-#define TOC_PPARAM_STEPS_MAX 300 /* 30 s: peaks do not grow any later; P is over or the relation is out of range */
+#define TOC_PPARAM_STEPS_MAX 200 /* 20 s: nothing grows any later; P is over or the relation is out of range */
 #define TOC_PPARAM_NOISE_MAX 50  /* 5 s of steps before the pick count as noise, the newest of those given */
 
 /** Vertical component, SI. */
@@ -71,7 +71,7 @@ double toc_pparam_after_s(const struct toc_pparam *p);
 /** Since P, up to S when it is known. All 0 before the first step. */
 struct toc_peaks toc_pparam_peaks(const struct toc_pparam *p);
 
-/** Seconds after P at which these end: now, or the last step before S, or 30 s. */
+/** Seconds after P at which these end: now, or the last step before S, or 20 s. */
 double toc_pparam_window_s(const struct toc_pparam *p);
 
 /** Pe since P (up to S) over the peak Pe before P; NAN without noise steps. */

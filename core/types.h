@@ -52,6 +52,8 @@ struct toc_pick {
     toc_ns declared;    /* data time of the frame that said it (>= time) */
     enum toc_pick_method method;
     float snr_db;       /* 20 log10 of the 0.2 s RMS over the slow RMS, 2-20 Hz, NAN unknown */
+    float classical_ratio; /* what the classical picker heard: its largest STA/LTA within the second before `declared`;
+                              it picks at TOC_CLASSIC_TRIGGER (core/classic.h). 0: nothing yet */
     int8_t polarity;    /* +1 up, -1 down, 0 unclear */
     uint8_t revision;   /* 0 first said, counts up */
 };
@@ -185,6 +187,7 @@ struct toc_alert {
     struct toc_alert_station stations[TOC_ALERT_STATIONS_MAX];
     uint16_t n_targets;
     struct toc_alert_target targets[TOC_ALERT_TARGETS_MAX];
+    enum toc_pick_method method; /* classical: no pick of it came from a network */
     const char *rule;       /* static text: the rule that decided */
     const char *reason;     /* static text: why this message now */
     toc_ns issued;          /* `now` of the decision (data clock in replay) */

@@ -39,6 +39,11 @@ int toc_encode_heartbeat(const struct toc_envelope *envelope, const struct toc_h
     return end(&json);
 }
 
+static const char *method_str(enum toc_pick_method method)
+{
+    return method == TOC_METHOD_CNN ? "cnn" : "classical";
+}
+
 int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_report *report, char *buf, size_t size)
 {
     const struct toc_pick *pick = &report->pick;
@@ -52,8 +57,9 @@ int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_r
     toc_json_number(&json, "sigma_s", (double)pick->sigma_s, 3);
     toc_json_number(&json, "probability", (double)pick->probability, 4);
     toc_json_time_ns(&json, "declared", pick->declared);
-    toc_json_text(&json, "method", pick->method == TOC_METHOD_CNN ? "cnn" : "classical");
+    toc_json_text(&json, "method", method_str(pick->method));
     toc_json_number(&json, "snr_db", (double)pick->snr_db, 1);
+    toc_json_number(&json, "classical_ratio", (double)pick->classical_ratio, 2);
     toc_json_integer(&json, "polarity", pick->polarity);
     toc_json_count(&json, "revision", pick->revision);
     return end(&json);
@@ -202,6 +208,7 @@ int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert
     put_score(&json, alert);
     put_stations(&json, alert);
     put_targets(&json, alert);
+    toc_json_text(&json, "method", method_str(alert->method));
     toc_json_text(&json, "rule", alert->rule);
     toc_json_text(&json, "reason", alert->reason);
     toc_json_count(&json, "config_revision", envelope->config_revision);

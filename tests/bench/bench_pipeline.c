@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/classic.h"
 #include "core/decode.h"
 #include "core/estimator.h"
 #include "core/group.h"
@@ -741,7 +742,8 @@ struct alone {
     struct toc_model_scratch *scratch;
     float samples[HANDFUL][3][RATE], rows[HANDFUL][RATE][TOC_FEATURES];
     float frames[HANDFUL][RATE / TOC_PICKER_STRIDE][TOC_PICKER_OUTPUTS];
-    double features_s, motion_s, network_s, picks_s, station_s;
+    struct toc_classic *classic[ALONE];
+    double features_s, motion_s, classic_s, network_s, picks_s, station_s;
 };
 
 static void stages_of_second(struct alone *a, uint32_t first, uint32_t second)
@@ -766,6 +768,10 @@ static void stages_of_second(struct alone *a, uint32_t first, uint32_t second)
     }
     a->motion_s += lap(&since);
     for (uint32_t i = 0; i < HANDFUL; i++)
+        for (uint32_t k = 0; k < RATE; k++)
+            (void)toc_classic_push(a->classic[first + i], a->samples[i][TOC_Z][k], row + k, picks);
+    a->classic_s += lap(&since);
+    for (uint32_t i = 0; i < HANDFUL; i++)
         toc_model_push(picker, a->stream[first + i], a->scratch, a->rows[i][0], RATE, a->frames[i][0]);
     a->network_s += lap(&since);
     for (uint32_t i = 0; i < HANDFUL; i++)
@@ -782,7 +788,7 @@ static void stages_alone(void)
         die("out of memory");
     for (uint32_t s = 0; s < ALONE; s++) {
         if (toc_features_create(&a->features[s]) < 0 || toc_motion_create(&a->motion[s]) < 0 ||
-            toc_model_stream_create(picker, &a->stream[s]) < 0)
+            toc_classic_create(&a->classic[s]) < 0 || toc_model_stream_create(picker, &a->stream[s]) < 0)
             die("out of memory");
         toc_motion_reset(a->motion[s], false);
         toc_picker_reset(&a->pick[s]);
@@ -792,11 +798,13 @@ static void stages_alone(void)
             stages_of_second(a, s, second);
     say_stage("features", a->features_s, a->station_s);
     say_stage("motion", a->motion_s, a->station_s);
+    say_stage("classic", a->classic_s, a->station_s);
     say_stage("network", a->network_s, a->station_s);
     say_stage("picks", a->picks_s, a->station_s);
     for (uint32_t s = 0; s < ALONE; s++) {
         toc_features_destroy(a->features[s]);
         toc_motion_destroy(a->motion[s]);
+        toc_classic_destroy(a->classic[s]);
         toc_model_stream_destroy(a->stream[s]);
     }
     toc_model_scratch_destroy(a->scratch);

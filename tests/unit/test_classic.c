@@ -104,6 +104,37 @@ static void what_lies_outside_the_band_is_not_picked(void **state)
     assert_int_equal(n_picks, 0);
 }
 
+static void it_says_what_it_heard_of_late(void **state)
+{
+    struct toc_classic *classic = NULL;
+    struct toc_pick pick;
+    float most = 0;
+
+    (void)state;
+    noise(7, 0);
+    burst(5000, 4000, 0.1);
+    assert_int_equal(toc_classic_create(&classic), 0);
+    assert_true(toc_classic_recent(classic) == 0);
+    for (int i = 0; i < 5400; i++) {
+        float before = toc_classic_recent(classic);
+        bool said = toc_classic_push(classic, trace[i], FIRST + i, &pick) == 1;
+        float now = toc_classic_recent(classic);
+
+        if (i > 1000 && i < 5000)
+            assert_true(now > 0.3f && now < TOC_CLASSIC_TRIGGER);
+        if (said)
+            assert_true(pick.classical_ratio == now && now >= TOC_CLASSIC_TRIGGER);
+        if (now > before && i >= 5000)
+            most = now;
+        if (i == 5100)
+            assert_true(now == most && most > 2 * TOC_CLASSIC_TRIGGER); /* not forgotten yet */
+    }
+    assert_true(toc_classic_recent(classic) < 0.5f * most);
+    toc_classic_reset(classic);
+    assert_true(toc_classic_recent(classic) == 0);
+    toc_classic_destroy(classic);
+}
+
 static void nothing_is_said_in_the_first_ten_seconds(void **state)
 {
     (void)state;
@@ -209,6 +240,7 @@ int main(void)
         cmocka_unit_test(an_onset_is_found_in_time_and_place),
         cmocka_unit_test(noise_is_not_picked),
         cmocka_unit_test(what_lies_outside_the_band_is_not_picked),
+        cmocka_unit_test(it_says_what_it_heard_of_late),
         cmocka_unit_test(nothing_is_said_in_the_first_ten_seconds),
         cmocka_unit_test(a_coda_is_one_pick_and_a_second_quake_another),
         cmocka_unit_test(a_burst_soon_after_is_not_a_second_pick),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "core/classic.h"
 #include "core/model.h"
 #include "core/pipeline.h"
 #include "daemon/workers.h"
@@ -41,7 +42,7 @@ struct manner {
     unsigned repeat;     /* every so many packets one comes twice; 0 never */
     bool by_hand;        /* take, run, give, with pushes in between */
     double reload_every_s; /* new thresholds for alerts; 0 never */
-    bool classical;
+    bool classical, no_vertical;
     uint32_t shuffled;   /* so many batches are out at once, and come back in any order at any time; 0 none */
     uint32_t threads;    /* so many threads run batches; 0 none */
 };
@@ -62,7 +63,7 @@ static size_t cut(const struct manner *manner, struct bed_packet *packets)
     size_t n = 0;
     uint64_t random = 12345;
     for (size_t s = 0; s < SITES; s++)
-        for (size_t c = 0; c < 3; c++)
+        for (size_t c = 0; c < (manner->no_vertical ? 2 : 3); c++)
             for (size_t from = 0; from < bed.n; from += manner->packet) {
                 size_t len = bed.n - from < manner->packet ? bed.n - from : manner->packet;
                 random = random * 6364136223846793005u + 1442695040888963407u;
@@ -343,6 +344,37 @@ static void without_a_network_the_classical_picker_speaks(void **state)
     for (size_t i = 0; i < o->n_alerts; i++)
         alerted |= o->alerts[i].type == TOC_ALERT_ALERT;
     assert_true(alerted);
+    for (size_t i = 0; i < o->n_alerts; i++)
+        assert_int_equal(o->alerts[i].method, TOC_METHOD_CLASSICAL);
+    free(o);
+}
+
+/* Each pick is said once, by the network; the classical picker only says what it heard of it. */
+static void beside_a_network_the_classical_picker_listens(void **state)
+{
+    (void)state;
+    size_t p = 0, agreed = 0;
+    for (size_t i = 0; i < plain->n_picks; i++) {
+        const struct toc_pick *pick = &plain->picks[i].pick;
+        assert_int_equal(pick->method, TOC_METHOD_CNN);
+        assert_true(pick->classical_ratio > 0);
+        p += pick->phase == TOC_PHASE_P;
+        agreed += pick->phase == TOC_PHASE_P && pick->classical_ratio >= TOC_CLASSIC_TRIGGER;
+    }
+    assert_true(agreed > 0 && 2 * agreed >= p);
+    for (size_t i = 0; i < plain->n_alerts; i++)
+        assert_int_equal(plain->alerts[i].method, TOC_METHOD_CNN);
+}
+
+static void without_a_vertical_it_speaks_and_makes_no_event(void **state)
+{
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .no_vertical = true});
+    assert_true(o->n_picks >= SITES / 2);
+    for (size_t i = 0; i < o->n_picks; i++)
+        assert_int_equal(o->picks[i].pick.method, TOC_METHOD_CLASSICAL);
+    assert_int_equal(o->stats.events, 0);
+    assert_int_equal(o->n_alerts, 0);
     free(o);
 }
 
@@ -424,6 +456,8 @@ int main(void)
         cmocka_unit_test(parallel_batches_change_no_pick),
         cmocka_unit_test(reloads_lose_nothing),
         cmocka_unit_test(without_a_network_the_classical_picker_speaks),
+        cmocka_unit_test(beside_a_network_the_classical_picker_listens),
+        cmocka_unit_test(without_a_vertical_it_speaks_and_makes_no_event),
         cmocka_unit_test(nothing_is_allocated_after_create),
         cmocka_unit_test(what_is_fixed_at_create_is_refused_later),
         cmocka_unit_test(unknown_channels_and_the_future_are_counted_not_stored)};
