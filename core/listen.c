@@ -15,6 +15,7 @@
 #include "core/classic.h"
 #include "core/estimator.h"
 #include "core/gate.h"
+#include "core/manifest.h"
 #include "core/picker.h"
 #include "core/window.h"
 
@@ -45,6 +46,7 @@ struct followed {
 /* What the thinking needs of the settings. */
 struct rules {
     struct toc_picker_settings picker;
+    struct toc_picker_settings layouts[TOC_LAYOUTS]; /* the same, with the thresholds of each */
     double follow_s;
 };
 
@@ -52,6 +54,7 @@ struct rules {
 struct stand {
     double scale;
     bool acceleration, has_vertical;
+    enum toc_layout layout;
 };
 
 /* How far the thinking has come, for those who ask. */
@@ -142,9 +145,19 @@ static int create_stages(struct toc_listener *l, const struct toc_listener_parts
     return r == 0 ? create_networks(l, parts) : r;
 }
 
-static struct rules rules_of(const struct toc_settings *settings)
+static struct rules rules_of(const struct toc_settings *settings, const struct toc_model *model)
 {
-    return (struct rules){.picker = settings->picker, .follow_s = settings->estimator.follow_s};
+    const struct toc_manifest *manifest = model ? toc_model_manifest(model) : NULL;
+    struct rules rules = {.picker = settings->picker, .follow_s = settings->estimator.follow_s};
+    for (enum toc_layout i = TOC_LAYOUT_THREE; i < TOC_LAYOUTS; i++)
+        rules.layouts[i] = toc_picker_settings_for(&settings->picker, manifest ? manifest->thresholds : NULL, i);
+    return rules;
+}
+
+static enum toc_layout layout_of(const struct toc_group *group)
+{
+    int n = toc_group_components(group);
+    return n >= 3 ? TOC_LAYOUT_THREE : n == 2 ? TOC_LAYOUT_TWO : TOC_LAYOUT_VERTICAL;
 }
 
 int toc_listener_create(const struct toc_listener_parts *parts, struct toc_listener **ret_listener)
@@ -154,7 +167,7 @@ int toc_listener_create(const struct toc_listener_parts *parts, struct toc_liste
         return -ENOMEM;
     l->group_index = parts->group;
     l->site = parts->site;
-    l->rules = l->next_rules = rules_of(parts->settings);
+    l->rules = l->next_rules = rules_of(parts->settings, parts->picker);
     l->hop = (uint32_t)lround(parts->settings->picker.hop_s * TOC_MODEL_RATE_HZ / STRIDE) * STRIDE;
     l->step = l->hop;
     l->picked_until = l->arrived = TOC_NS_NONE;
@@ -184,7 +197,7 @@ void toc_listener_destroy(struct toc_listener *l)
 
 void toc_listener_configure(struct toc_listener *l, const struct toc_settings *settings)
 {
-    l->next_rules = rules_of(settings);
+    l->next_rules = rules_of(settings, l->model);
     toc_group_configure(l->group, &settings->stream);
 }
 
@@ -239,7 +252,8 @@ bool toc_listener_advance(struct toc_listener *l, toc_ns now, struct toc_stats *
     l->rule = l->next_rule;
     l->stand = (struct stand){.scale = toc_group_scale(l->group),
                               .acceleration = toc_group_unit(l->group) == TOC_UNIT_ACCELERATION,
-                              .has_vertical = toc_group_has_vertical(l->group)};
+                              .has_vertical = toc_group_has_vertical(l->group),
+                              .layout = layout_of(l->group)};
     return l->out = true;
 }
 
@@ -483,7 +497,7 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
     int64_t first = l->rows.first + from, end = first + l->hop;
     uint32_t n = pick_classic(l, from, from + l->hop, picks);
     if (!picks_classically(l))
-        n = frames ? (uint32_t)toc_picker_extract(&l->picker, &l->rules.picker, frames, l->hop / STRIDE, first / STRIDE,
+        n = frames ? (uint32_t)toc_picker_extract(&l->picker, &l->rules.layouts[l->stand.layout], frames, l->hop / STRIDE, first / STRIDE,
                                                   picks, TOC_LISTEN_PICKS_MAX)
                    : 0;
     for (uint32_t i = 0; i < n; i++)

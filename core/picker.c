@@ -45,6 +45,33 @@ void toc_picker_reset(struct toc_picker *picker)
     *picker = (struct toc_picker){.phase = {{.armed = true}, {.armed = true}}};
 }
 
+/* Neither the operator nor the model said one. */
+static const double fallback[] = {[TOC_PHASE_P] = 0.9, [TOC_PHASE_S] = 0.88};
+
+static double choose(double of_layout, double of_all, double suggested, enum toc_phase phase)
+{
+    if (of_layout >= 0)
+        return of_layout;
+    if (of_all >= 0)
+        return of_all;
+    return isfinite(suggested) ? suggested : fallback[phase];
+}
+
+struct toc_picker_settings toc_picker_settings_for(const struct toc_picker_settings *settings,
+                                                   const double suggested[2][TOC_LAYOUTS], enum toc_layout layout)
+{
+    const double of_layout[2][TOC_LAYOUTS] = {
+        {TOC_AUTO, settings->p_threshold_two, settings->p_threshold_vertical},
+        {TOC_AUTO, settings->s_threshold_two, settings->s_threshold_vertical}};
+    const double of_all[] = {settings->p_threshold, settings->s_threshold};
+    struct toc_picker_settings chosen = *settings;
+    double *const thresholds[] = {&chosen.p_threshold, &chosen.s_threshold};
+
+    for (enum toc_phase p = TOC_PHASE_P; p <= TOC_PHASE_S; p++)
+        *thresholds[p] = choose(of_layout[p][layout], of_all[p], suggested ? suggested[p][layout] : (double)NAN, p);
+    return chosen;
+}
+
 static bool frame_is_finite(const float *frame)
 {
     for (int i = 0; i < TOC_PICKER_OUTPUTS; i++)

@@ -41,6 +41,15 @@ struct toc_picker {
     int64_t next_frame;               /* the one that follows what was seen; another one breaks `held` */
 };
 
+/**
+ * The settings with the thresholds of one layout in p_threshold and s_threshold, as toc_picker_extract() wants them: the
+ * operator's for the layout, else the operator's for all, else the model's for the layout, else 0.9 and 0.88.
+ *
+ * @param suggested  by phase and layout, NAN none (core/manifest.h); NULL none at all
+ */
+struct toc_picker_settings toc_picker_settings_for(const struct toc_picker_settings *settings,
+                                                   const double suggested[2][TOC_LAYOUTS], enum toc_layout layout);
+
 /** At the start and after a gap: forget everything. */
 void toc_picker_reset(struct toc_picker *picker);
 
@@ -55,6 +64,7 @@ void toc_picker_reset(struct toc_picker *picker);
  * Declares in the warm-up too, so that a stream that starts inside a coda is not declared at its end: the caller, who
  * knows when the stream started, drops picks that lie in it.
  *
+ * @param settings     thresholds are numbers
  * @param frames       [n][TOC_PICKER_OUTPUTS]; a frame with a value that is not finite says nothing
  * @param first_frame  absolute index of frames[0]
  * @param ret_picks    room for max; id, group, site are 0 and snr_db NAN: the caller's to fill

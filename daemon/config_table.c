@@ -125,6 +125,8 @@ static const struct toc_schema target_schema = {
 #define FIXED_NUMBER(p, member, lo, hi, u, text) \
     {.path = p, .type = TOC_ROW_NUMBER, .flags = TOC_ROW_RESTART, AT(member), .min = lo, .max = hi, .unit = u, \
      .doc = text}
+#define THRESHOLD(p, member, text) \
+    {.path = p, .type = TOC_ROW_NUMBER, .flags = TOC_ROW_AUTO, AT(member), .min = 0, .max = 1, .doc = text}
 #define INTEGER(p, member, lo, hi, u, text) \
     {.path = p, .type = TOC_ROW_INTEGER, AT(member), .min = lo, .max = hi, .unit = u, .doc = text}
 #define PATH(p, member, text) \
@@ -195,8 +197,16 @@ static const struct toc_row config_rows[] = {
 
     {.path = "picker.hop_s", .type = TOC_ROW_NUMBER, .flags = TOC_ROW_RESTART, AT(core.picker.hop_s), .min = 0.1,
      .max = 1, .step = 0.05, .unit = "s", .doc = "The network runs each time this much new data is there."},
-    NUMBER("picker.p_threshold", core.picker.p_threshold, 0, 1, NULL, "Probability at which a P pick is declared."),
-    NUMBER("picker.s_threshold", core.picker.s_threshold, 0, 1, NULL, "Probability at which an S pick is declared."),
+    THRESHOLD("picker.p_threshold", core.picker.p_threshold,
+              "Probability at which a P pick is declared; auto: what the network's manifest suggests for the components\n"
+              "that deliver (tocsin model FILE shows it)."),
+    THRESHOLD("picker.s_threshold", core.picker.s_threshold, "... and an S pick."),
+    THRESHOLD("picker.p_threshold_two", core.picker.p_threshold_two,
+              "The same for groups of which two components deliver; auto: p_threshold if that is a number, else the manifest."),
+    THRESHOLD("picker.s_threshold_two", core.picker.s_threshold_two, "... likewise."),
+    THRESHOLD("picker.p_threshold_vertical", core.picker.p_threshold_vertical,
+              "The same for groups of which the vertical alone delivers."),
+    THRESHOLD("picker.s_threshold_vertical", core.picker.s_threshold_vertical, "... likewise."),
     NUMBER("picker.dead_s", core.picker.dead_s, 0, 60, "s", "No second pick of the same phase within this time."),
     NUMBER("picker.warmup_s", core.picker.warmup_s, 0, 120, "s",
            "No pick before this much continuous signal was seen."),

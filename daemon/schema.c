@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/settings.h"
+
 #define NAME_MAX_CHARS 47
 #define PATH_SIZE 128
 
@@ -138,6 +140,10 @@ static int read_real(const struct context *c, const struct toc_row *row, const s
 
 static int read_number(const struct context *c, const struct toc_row *row, const struct toc_node *value, void *at)
 {
+    if ((row->flags & TOC_ROW_AUTO) && !value->quoted && strcmp(value->text, "auto") == 0) {
+        *(double *)at = TOC_AUTO;
+        return 0;
+    }
     return read_real(c, row, value, at);
 }
 

@@ -13,7 +13,7 @@
 
 #include "daemon/yaml.h"
 
-#define TOC_SCHEMA_ROWS_MAX 64
+#define TOC_SCHEMA_ROWS_MAX 96
 
 enum toc_row_type {
     TOC_ROW_NUMBER,  /* double */
@@ -26,7 +26,8 @@ enum toc_row_type {
 
 enum {
     TOC_ROW_REQUIRED = 1, /* must be given (items of lists) */
-    TOC_ROW_RESTART = 2   /* a change takes effect at the next start only */
+    TOC_ROW_RESTART = 2,  /* a change takes effect at the next start only */
+    TOC_ROW_AUTO = 4      /* NUMBER: may be "auto", which is TOC_AUTO of core/settings.h */
 };
 
 /** Items of one schema, owned by the struct that holds the list. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/settings.h"
+
 struct printer {
     char *buf;
     size_t size, len; /* len counts on past the end, as snprintf does */
@@ -52,7 +54,10 @@ static void put_scalar(struct printer *p, const struct toc_row *row, const void 
 {
     switch (row->type) {
     case TOC_ROW_NUMBER:
-        put_number(p, *(const double *)at);
+        if ((row->flags & TOC_ROW_AUTO) && *(const double *)at == TOC_AUTO)
+            put(p, "auto");
+        else
+            put_number(p, *(const double *)at);
         break;
     case TOC_ROW_INTEGER:
         put(p, "%d", *(const int32_t *)at);
@@ -159,7 +164,7 @@ static void put_facts(struct printer *p, const struct toc_schema *schema, const 
         put_number(p, row->min);
         put(p, "..");
         put_number(p, row->max);
-        put(p, "%s%s, ", *unit ? " " : "", unit);
+        put(p, "%s%s%s, ", *unit ? " " : "", unit, row->flags & TOC_ROW_AUTO ? " or auto" : "");
     }
     for (int i = 0; row->type == TOC_ROW_CHOICE && row->choices[i]; i++)
         put(p, "%s%s", i ? " | " : "", row->choices[i]);

@@ -750,6 +750,7 @@ static void stages_of_second(struct alone *a, uint32_t first, uint32_t second)
 {
     static const bool clipped[RATE];
     struct toc_settings settings = TOC_SETTINGS_DEFAULT;
+    const struct toc_picker_settings picking = toc_picker_settings_for(&settings.picker, NULL, TOC_LAYOUT_THREE);
     struct toc_motion_step steps[RATE / TOC_STEP_SAMPLES + 1];
     struct toc_pick picks[8];
     int64_t row = T0 / TOC_GRID_NS + second * RATE;
@@ -775,7 +776,7 @@ static void stages_of_second(struct alone *a, uint32_t first, uint32_t second)
         toc_model_push(picker, a->stream[first + i], a->scratch, a->rows[i][0], RATE, a->frames[i][0]);
     a->network_s += lap(&since);
     for (uint32_t i = 0; i < HANDFUL; i++)
-        (void)toc_picker_extract(&a->pick[first + i], &settings.picker, a->frames[i][0], RATE / TOC_PICKER_STRIDE,
+        (void)toc_picker_extract(&a->pick[first + i], &picking, a->frames[i][0], RATE / TOC_PICKER_STRIDE,
                                  row / TOC_PICKER_STRIDE, picks, 8);
     a->picks_s += lap(&since);
     a->station_s += HANDFUL;

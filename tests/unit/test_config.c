@@ -68,6 +68,7 @@ static void check_values(void **state)
 
     assert_string_equal(toc_config_status_str(config), "exercise");
     assert_true(config->core.picker.p_threshold == 0.5 && config->core.picker.hop_s == 0.25);
+    assert_true(config->core.picker.s_threshold == TOC_AUTO && config->core.picker.p_threshold_vertical == TOC_AUTO);
     assert_int_equal(config->core.alert.min_sites, 7);
     assert_false(config->send_picks);
     assert_string_equal(config->stations_path, "/etc/x/st.txt");
@@ -101,6 +102,9 @@ static const struct refusal refusals[] = {
     {"picker: {p_threshold: [0.5]}\n", 1, 23, "a single value is wanted here, not a list"},
     {"picker: {p_threshold: {a: 1}}\n", 1, 23, "a single value is wanted here, not a map"},
     {"picker: {p_threshold: }\n", 1, 23, "is not a number"},
+    {"picker: {p_threshold: 'auto'}\n", 1, 23, "is not a number"},
+    {"picker: {p_threshold: -1}\n", 1, 23, "out of range 0..1"},
+    {"picker: {dead_s: auto}\n", 1, 18, "is not a number"},
     {"picker: {hop_s: 0.33}\n", 1, 17, "is not a multiple of 0.05"},
     {"picker: 3\n", 1, 9, "is a section"},
     {"alert: {min_sites: 4.5}\n", 1, 20, "is not a whole number"},
@@ -224,7 +228,7 @@ static void check_too_many_items(void **state)
 static void check_round_trip(void **state)
 {
     struct toc_config *one = must_parse("daemon: {name: 'q \"uote\\ ü', clock: data}\n"
-                                        "picker: {p_threshold: 0.1234567890123}\n"
+                                        "picker: {p_threshold: 0.1234567890123, s_threshold_two: 0.5, s_threshold: auto}\n"
                                         "alert: {min_magnitude: -1.5}\n"
                                         "feeds:\n"
                                         "  - type: seedlink\n    host: a\n"
@@ -238,7 +242,8 @@ static void check_round_trip(void **state)
 
     assert_int_equal(toc_schema_differs(&toc_config_schema, one, two, 0), toc_config_schema.n_rows);
     assert_string_equal(two->name, "q \"uote\\ ü");
-    assert_true(two->core.picker.p_threshold == 0.1234567890123);
+    assert_true(two->core.picker.p_threshold == 0.1234567890123 && two->core.picker.s_threshold_two == 0.5);
+    assert_true(two->core.picker.s_threshold == TOC_AUTO);
     assert_int_equal(two->feeds.n, 2);
     again = toc_config_print(two);
     assert_string_equal(text, again);
@@ -262,7 +267,9 @@ static void check_every_row_differs(void **state)
 
         assert_int_equal(toc_config_create(&b), 0);
         at = (char *)b + row->offset;
-        if (row->type == TOC_ROW_NUMBER)
+        if (row->flags & TOC_ROW_AUTO)
+            *(double *)at = 0.5;
+        else if (row->type == TOC_ROW_NUMBER)
             *(double *)at += row->step > 0 ? row->step : 0.001;
         else if (row->type == TOC_ROW_INTEGER || row->type == TOC_ROW_CHOICE)
             *(int32_t *)at += *(int32_t *)at > (int32_t)row->min ? -1 : 1;

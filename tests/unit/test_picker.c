@@ -141,6 +141,32 @@ static void p_and_s_are_one_of_each(void **state)
     assert_pick(1, TOC_PHASE_S, 315, 314);
 }
 
+static void thresholds_are_chosen_by_layout(void **state)
+{
+    const double none = (double)NAN, suggested[2][TOC_LAYOUTS] = {{0.91, 0.92, 0.93}, {0.81, none, 0.83}};
+    struct toc_settings all = TOC_SETTINGS_DEFAULT;
+    struct toc_picker_settings s = all.picker, c;
+    (void)state;
+
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_THREE);
+    assert_true(c.p_threshold == 0.91 && c.s_threshold == 0.81 && c.dead_s == s.dead_s);
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_TWO);
+    assert_true(c.p_threshold == 0.92 && c.s_threshold == 0.88); /* nothing suggested */
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_VERTICAL);
+    assert_true(c.p_threshold == 0.93 && c.s_threshold == 0.83);
+    c = toc_picker_settings_for(&s, NULL, TOC_LAYOUT_VERTICAL);
+    assert_true(c.p_threshold == 0.9 && c.s_threshold == 0.88);
+    s.p_threshold = 0.5; /* for all layouts */
+    s.s_threshold_vertical = 0.4; /* for one */
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_VERTICAL);
+    assert_true(c.p_threshold == 0.5 && c.s_threshold == 0.4);
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_THREE);
+    assert_true(c.p_threshold == 0.5 && c.s_threshold == 0.81);
+    s.p_threshold_two = 0; /* a number */
+    c = toc_picker_settings_for(&s, suggested, TOC_LAYOUT_TWO);
+    assert_true(c.p_threshold == 0);
+}
+
 static void each_phase_has_its_threshold(void **state)
 {
     (void)state;
@@ -324,6 +350,7 @@ int main(void)
         cmocka_unit_test(weak_evidence_must_last),
         cmocka_unit_test(a_hole_in_the_frames_breaks_what_was_held),
         cmocka_unit_test(p_and_s_are_one_of_each),
+        cmocka_unit_test(thresholds_are_chosen_by_layout),
         cmocka_unit_test(each_phase_has_its_threshold),
         cmocka_unit_test(spikes_within_the_dead_time_are_one_pick),
         cmocka_unit_test(the_dead_time_holds_for_the_onset_too),

@@ -45,6 +45,8 @@ struct manner {
     bool classical, no_vertical;
     uint32_t shuffled;   /* so many batches are out at once, and come back in any order at any time; 0 none */
     uint32_t threads;    /* so many threads run batches; 0 none */
+    const char *without; /* last letters of channels that are away; NULL none */
+    struct toc_picker_settings picker; /* hop_s 0: the defaults */
 };
 
 /* Batches that are out. */
@@ -58,13 +60,24 @@ struct outside {
     toc_ns now;
 };
 
+static bool is_away(const struct manner *manner, size_t sensor, size_t channel)
+{
+    const char *name = bed.scenario->sensors[sensor].channels[channel];
+    return manner->without && strchr(manner->without, name[strlen(name) - 1]);
+}
+
 static size_t cut(const struct manner *manner, struct bed_packet *packets)
 {
     size_t n = 0;
     uint64_t random = 12345;
     for (size_t s = 0; s < SITES; s++)
+<<<<<<< HEAD
         for (size_t c = 0; c < (manner->no_vertical ? 2 : 3); c++)
             for (size_t from = 0; from < bed.n; from += manner->packet) {
+=======
+        for (size_t c = 0; c < 3; c++)
+            for (size_t from = is_away(manner, s, c) ? bed.n : 0; from < bed.n; from += manner->packet) {
+>>>>>>> c247424 (Thresholds by phase and layout: the model's suggestion, or the operator's number)
                 size_t len = bed.n - from < manner->packet ? bed.n - from : manner->packet;
                 random = random * 6364136223846793005u + 1442695040888963407u;
                 /* the first packet of a channel starts its ring: nothing may overtake it */
@@ -95,6 +108,8 @@ static struct toc_pipeline *open_pipeline(const struct manner *manner, struct to
     struct toc_target target = {.name = "Harbour", .latitude_deg = 36.2, .longitude_deg = -118.1, .mmi_limit = 5};
     char why[160] = "";
     *settings = defaults;
+    if (manner->picker.hop_s > 0)
+        settings->picker = manner->picker;
     settings->load.behind_s = 10; /* made-up time leaps: nobody is behind */
     struct toc_pipeline_parts parts = {.inventory = &bed.inventory, .travel = bed.travel, .settings = *settings,
                                        .picker = manner->classical ? NULL : bed.picker, .targets = &target, .n_targets = 1,
@@ -289,6 +304,28 @@ static void packet_size_changes_no_pick(void **state)
     }
 }
 
+/* Each layout is asked with its own threshold, from the moment the components are known to be away. */
+static void layouts_have_their_own_thresholds(void **state)
+{
+    const struct toc_settings defaults = TOC_SETTINGS_DEFAULT;
+    const struct {
+        const char *without;
+        double three, two, vertical;
+        bool hears;
+    } cases[] = {{NULL, 0.9, 1, 1, true},    {"E1", 1, 0.9, 1, true},    {"EN12", 1, 1, 0.9, true},
+                 {NULL, 1, 0.9, 0.9, false}, {"E1", 0.9, 1, 0.9, false}, {"EN12", 0.9, 0.9, 1, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct manner manner = {.packet = 100, .without = cases[i].without, .picker = defaults.picker};
+        manner.picker.p_threshold = cases[i].three;
+        manner.picker.p_threshold_two = cases[i].two;
+        manner.picker.p_threshold_vertical = cases[i].vertical;
+        struct outcome *o = run(&manner);
+        assert_true(cases[i].hears ? o->stats.picks_p >= SITES / 2 : o->stats.picks_p == 0);
+        free(o);
+    }
+}
+
 static void late_and_repeated_packets_change_no_pick(void **state)
 {
     (void)state;
@@ -451,6 +488,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_quake_is_picked_alerted_and_ended),
         cmocka_unit_test(packet_size_changes_no_pick),
+        cmocka_unit_test(layouts_have_their_own_thresholds),
         cmocka_unit_test(late_and_repeated_packets_change_no_pick),
         cmocka_unit_test(a_batch_that_is_out_changes_no_pick),
         cmocka_unit_test(parallel_batches_change_no_pick),
