@@ -42,7 +42,7 @@ struct manner {
     unsigned repeat;     /* every so many packets one comes twice; 0 never */
     bool by_hand;        /* take, run, give, with pushes in between */
     double reload_every_s; /* new thresholds for alerts; 0 never */
-    bool classical, no_vertical;
+    bool classical;
     uint32_t shuffled;   /* so many batches are out at once, and come back in any order at any time; 0 none */
     uint32_t threads;    /* so many threads run batches; 0 none */
     const char *without; /* last letters of channels that are away; NULL none */
@@ -71,13 +71,8 @@ static size_t cut(const struct manner *manner, struct bed_packet *packets)
     size_t n = 0;
     uint64_t random = 12345;
     for (size_t s = 0; s < SITES; s++)
-<<<<<<< HEAD
-        for (size_t c = 0; c < (manner->no_vertical ? 2 : 3); c++)
-            for (size_t from = 0; from < bed.n; from += manner->packet) {
-=======
         for (size_t c = 0; c < 3; c++)
             for (size_t from = is_away(manner, s, c) ? bed.n : 0; from < bed.n; from += manner->packet) {
->>>>>>> c247424 (Thresholds by phase and layout: the model's suggestion, or the operator's number)
                 size_t len = bed.n - from < manner->packet ? bed.n - from : manner->packet;
                 random = random * 6364136223846793005u + 1442695040888963407u;
                 /* the first packet of a channel starts its ring: nothing may overtake it */
@@ -406,7 +401,7 @@ static void beside_a_network_the_classical_picker_listens(void **state)
 static void without_a_vertical_it_speaks_and_makes_no_event(void **state)
 {
     (void)state;
-    struct outcome *o = run(&(struct manner){.packet = 100, .no_vertical = true});
+    struct outcome *o = run(&(struct manner){.packet = 100, .without = "Z"});
     assert_true(o->n_picks >= SITES / 2);
     for (size_t i = 0; i < o->n_picks; i++)
         assert_int_equal(o->picks[i].pick.method, TOC_METHOD_CLASSICAL);
