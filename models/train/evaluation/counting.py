@@ -17,17 +17,17 @@ class Found:
     __slots__ = ("hit", "residual", "after", "probability")
 
     def __init__(self, picks, at):
+        """picks: (said, onset, probability[, number of the pick]); of words with one number the newest by a moment counts."""
         self.hit = np.zeros((len(DELAYS), len(TOLERANCES)), bool)
         self.residual, self.after, self.probability = np.nan, np.inf, np.nan
-        for said, onset, probability in picks:
-            miss, after = onset - at, said - at
-            if abs(miss) > 0.5 + SLACK_S or after > DELAYS[-1] + SLACK_S:
-                continue
-            for i, d in enumerate(DELAYS):
-                if after <= d + SLACK_S:
-                    self.hit[i] |= abs(miss) <= np.array(TOLERANCES) + SLACK_S
-            if after < self.after:
-                self.after, self.residual, self.probability = after, miss, probability
+        near = [p for p in picks if abs(p[1] - at) <= 2.0 and p[0] - at <= DELAYS[-1] + SLACK_S]
+        for i, d in enumerate(DELAYS):
+            newest = {p[3] if len(p) > 3 else k: p[1] - at for k, p in enumerate(near) if p[0] - at <= d + SLACK_S}
+            for miss in newest.values():
+                self.hit[i] |= abs(miss) <= np.array(TOLERANCES) + SLACK_S
+        for said, onset, probability in (p[:3] for p in near):
+            if abs(onset - at) <= 0.5 + SLACK_S and said - at < self.after:
+                self.after, self.residual, self.probability = said - at, onset - at, probability
 
 
 def in_spans(at, spans):

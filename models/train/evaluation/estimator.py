@@ -39,7 +39,7 @@ class Row:
 def at_moment(lines, t):
     """The estimate that was there t seconds after P; None when none was by then or it is long past."""
     before = [e for e in lines if e["after_p_s"] <= t + 0.051]
-    return before[-1] if before and before[-1]["after_p_s"] > t - 0.3 and before[-1]["magnitude"] is not None else None
+    return before[-1] if before and before[-1]["after_p_s"] > t - 0.3 else None
 
 
 def best_match(estimates, station, onset):
@@ -115,7 +115,7 @@ class Study:
     # ---- magnitude ----
 
     def usable(self, row):
-        return row.record["gain_known"] and np.isfinite(row.record["magnitude"]) and not row.record.get("clip_suspect", False)
+        return row.said["magnitude"] is not None and row.record["gain_known"] and np.isfinite(row.record["magnitude"]) and not row.record.get("clip_suspect", False)
 
     def magnitudes(self):
         rows = [r for r in self.rows if self.usable(r)]
@@ -156,7 +156,7 @@ class Study:
     def large(self):
         out = {"real": [], "simulated": []}
         for r in self.rows:
-            if r.record["gain_known"] and np.isfinite(r.record["magnitude"]) and r.record["magnitude"] >= 6.5:
+            if r.said["magnitude"] is not None and r.record["gain_known"] and r.record["magnitude"] >= 6.5:
                 out["real"].append(bound(r.record["magnitude"], r.t, r.said))
         progress = Progress("simulated large quakes", len(SIMULATED))
         for magnitude, seed in SIMULATED:
@@ -171,7 +171,7 @@ class Study:
                     onset = np.datetime64(row["time"].rstrip("Z"), "ns").astype("i8") / 1e9
                     for t in SECONDS:
                         said = at_moment(best_match(estimates, key, onset) or [], t)
-                        if said:
+                        if said and said["magnitude"] is not None:
                             out["simulated"].append(bound(magnitude, t, said))
             progress.step()
         progress.close()
@@ -191,7 +191,9 @@ class Study:
                     said = about(alerts, quake)
                     if said:
                         found.append({"set": name, "magnitude": float(quake["mag"]), **said})
-        self.out["events"] = found
+        twice = [(e["set"], e["event"]) for e in found]
+        self.out["events"] = [e for e in found if twice.count((e["set"], e["event"])) == 1 or e["magnitude"] == max(
+            f["magnitude"] for f in found if (f["set"], f["event"]) == (e["set"], e["event"]))]
 
     def all(self):
         for stage in (self.collect, self.windows, self.magnitudes, self.bias, self.s_minus_p, self.large, self.events):
@@ -285,18 +287,18 @@ def large_row(rows):
 
 
 def about(alerts, quake):
-    """The messages within 100 km and 30 s of a quake (the field's matching rule): first, first alert and last."""
+    """Of the events within 100 km and 5 s of a quake the one nearest in time: its first word with a magnitude, and its last."""
     seconds, km = sets.seconds, paths.estimator_module("records").km_between
     origin, lat, lon = seconds(quake["time"]), float(quake["lat"]), float(quake["lon"])
-    last = {}
-    for m in alerts:
-        if "event" in m and m.get("origin_time"):
-            last[m["event"]] = m
-    mine = {e for e, m in last.items() if abs(seconds(m["origin_time"]) - origin) < 30 and km(lat, lon, m["latitude"], m["longitude"]) < 100}
-    said = [m for m in alerts if m.get("event") in mine and m["type"] in ("tentative", "alert", "update", "final") and m["magnitude"] is not None]
+    last = {m["event"]: m for m in alerts if "event" in m and m.get("origin_time")}
+    near = [(abs(seconds(m["origin_time"]) - origin), e) for e, m in last.items() if km(lat, lon, m["latitude"], m["longitude"]) < 100]
+    if not near or min(near)[0] > 5:
+        return None
+    said = [m for m in alerts if m.get("event") == min(near)[1] and m["type"] in ("tentative", "alert", "update", "final") and
+            m["magnitude"] is not None]
     if not said:
         return None
     picture = lambda m: {"s": seconds(m["issued"]) - origin, "magnitude": m["magnitude"], "sigma": m["magnitude_sigma"],
                          "at_least": m["magnitude_at_least"], "stations": sum(s["used"] for s in m["stations"]),
                          "km": float(km(lat, lon, m["latitude"], m["longitude"]))}
-    return {"first": picture(said[0]), "last": picture(said[-1])}
+    return {"event": min(near)[1], "first": picture(said[0]), "last": picture(said[-1])}

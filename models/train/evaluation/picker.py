@@ -71,7 +71,7 @@ def tables(quakes, noise, speaks, splits=("train", "validate", "held", "calibrat
 # ---- the runtime ------------------------------------------------------------------------------------------------------
 
 def speaker(runner, p, s=0.88, phase="P", method="cnn", word="first"):
-    """word: first, sent or revised, as in replays.Picks."""
+    """word: first, sent, words, revised or confirmed, as in replays.Picks."""
     return lambda one, key: getattr(runner.picks(one.folder, p, s), word)(key, phase, method)
 
 
@@ -193,8 +193,11 @@ class Study:
         grid = [t for t in GRID]
         self.runner.prepare([(one.folder, t, 0.88) for one in every for t in list(self.labels.values()) + grid], "picks")
         self.out["network"] = {name: tables(self.quakes, self.noise, speaker(self.runner, t)) for name, t in self.labels.items()}
-        self.out["revised"] = {name: tables(self.quakes, self.noise, speaker(self.runner, t, word="revised"))
-                               for name, t in self.labels.items()}
+        self.out["revised"], self.out["confirmed"] = {}, {}
+        for name, t in self.labels.items():
+            tell = lambda word: tables(self.quakes, self.noise, speaker(self.runner, t, word=word))
+            self.out["revised"][name] = {"recall": tell("words")["recall"], "false": tell("revised")["false"]}
+            self.out["confirmed"][name] = tell("confirmed")
         self.out["classical"] = tables(self.quakes, self.noise, speaker(self.runner, None, method="classical"))
         self.out["sent"] = tables(self.quakes, self.noise, speaker(self.runner, None, word="sent"))
         self.out["sweep"] = [{"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t))} for t in grid]

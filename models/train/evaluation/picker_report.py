@@ -61,14 +61,21 @@ def false_section(out):
 
 
 def revised_section(out):
-    if all(out["revised"][n]["recall"] == out["network"][n]["recall"] for n in out["network"]):
-        return "No pick was revised in these runs.\n\n"
-    text = ["The same with each pick's last word instead of its first (times re-said within seconds; `said` is that of the last word)"
-            "\n\n| set | " + HEAD[2:]]
-    for name in picker.NAMES:
-        for who, rows in out["revised"].items():
-            text.append(line("%s: %s" % (name, who), rows["recall"].get(name)))
-    return "".join(text).replace("| set | picker", "| set: picker") + "\n"
+    """What a second look made of the picks, if there was one."""
+    said = lambda tables: any(r and r["recall"][-1][-1] > 0 for t in tables.values() for r in t["recall"].values())
+    if not said(out["confirmed"]):
+        return "No second look: no pick was revised or confirmed in these runs.\n\n"
+    text = []
+    for title, kind in (("Revised: of each pick the newest word by then, withdrawn ones not counted as false", "revised"),
+                        ("Confirmed: only what the second look stood by, from the moment at which it did", "confirmed")):
+        text.append("**%s**\n\n%s" % (title, HEAD))
+        for name in picker.NAMES:
+            text += [line("%s: %s" % (name, who), rows["recall"].get(name)) for who, rows in out[kind].items()]
+        sets = [n for n in picker.NOISE if any(t["false"][n]["hours"] for t in out[kind].values())]
+        text.append("\n| false P per hour | %s |\n|---|%s\n" % (" | ".join(sets), "---|" * len(sets)))
+        text += ["| %s | %s |\n" % (who, " | ".join(rate_text(t["false"][n]) for n in sets)) for who, t in out[kind].items()]
+        text.append("\n")
+    return "".join(text)
 
 
 def forms_section(out):

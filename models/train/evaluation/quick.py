@@ -53,10 +53,9 @@ def run(tocsin, work):
     names, noise = dict(picker.NAMES), dict(picker.NOISE)
     picker.NAMES, picker.NOISE = {"made-up records": ROW}, {"before P": ROW}
     try:
-        out = {"thresholds": {"-": 0.5}, "network": {}, "revised": {}, "curves": {}}
+        out = {"thresholds": {"-": 0.5}, "network": {}, "curves": {}}
         for name, t in (("P >= 0.5", 0.5), ("shipped thresholds", None)):
             out["network"][name] = picker.tables(both, [], picker.speaker(runner, t))
-            out["revised"][name] = picker.tables(both, [], picker.speaker(runner, t, word="revised"))
             found = picker.recall(both, ROW, picker.speaker(runner, t))
             out["curves"][name] = {"after_s": [f.after for f in found if np.isfinite(f.after)], "n": len(found),
                                    "residual_s": [f.residual for f in found if np.isfinite(f.residual)]}

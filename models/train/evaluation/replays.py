@@ -16,42 +16,56 @@ def key_of(sid):
     return ".".join((net, sta, loc, band + source))
 
 
-class Pick:
-    __slots__ = ("said", "sent", "at", "probability", "revision", "number", "polarity")
+class Word:
+    """One line about a pick: the first (revision 0) or a later one, which may re-time, confirm or withdraw it."""
+
+    __slots__ = ("said", "sent", "at", "probability", "revision", "number", "confirmed", "withdrawn")
 
     def __init__(self, line):
-        self.said = line["declared_ns"] / 1e9
-        self.sent = line["sent_ns"] / 1e9
-        self.at = line["time_ns"] / 1e9
-        self.probability = line["probability"]
-        self.revision, self.number, self.polarity = line["revision"], line["pick"], line["polarity"]
+        self.said, self.sent, self.at = line["declared_ns"] / 1e9, line["sent_ns"] / 1e9, line["time_ns"] / 1e9
+        self.probability, self.revision, self.number = line["probability"], line["revision"], line["pick"]
+        self.confirmed, self.withdrawn = line.get("confirmed", False), line.get("withdrawn", False)
 
 
 class Picks:
-    """{station: [Pick]} by phase and method, in the order in which they were said; revisions beside the first words."""
+    """What one replay said, as lists of (said s, onset s, probability), in the order in which it was said."""
 
     def __init__(self, path):
-        self.said, self.last = {}, {}
+        self.by = {}
         with open(path) as f:
             for text in f:
                 line = json.loads(text)
-                key = (key_of(line["sid"]), line["phase"], line["method"])
-                pick = Pick(line)
-                if pick.revision == 0:
-                    self.said.setdefault(key, []).append(pick)
-                self.last.setdefault(key, {})[pick.number] = pick
+                word = Word(line)
+                self.by.setdefault((key_of(line["sid"]), line["phase"], line["method"]), {}).setdefault(word.number, []).append(word)
+
+    def of(self, station, phase, method):
+        return self.by.get((station, phase, method), {}).values()
 
     def first(self, station, phase, method="cnn"):
-        """As said, never looked at again: [(said s, onset s, probability)]. Said: the end of the signal it was said from."""
-        return [(p.said, p.at, p.probability) for p in self.said.get((station, phase, method), [])]
+        """As first said. Said: the end of the signal it was said from."""
+        return [(w[0].said, w[0].at, w[0].probability) for w in self.of(station, phase, method)]
 
     def sent(self, station, phase, method="cnn"):
         """As first(), but said when its line went out: the wait for the packet and for the hop is in it."""
-        return [(p.sent, p.at, p.probability) for p in self.said.get((station, phase, method), [])]
+        return [(w[0].sent, w[0].at, w[0].probability) for w in self.of(station, phase, method)]
+
+    def words(self, station, phase, method="cnn"):
+        """Every word with its pick's number: for those who take the newest one by a moment."""
+        return [(w.said if w.revision == 0 else w.sent, w.at, 0.0 if w.withdrawn else w.probability, w.number)
+                for words in self.of(station, phase, method) for w in words]
 
     def revised(self, station, phase, method="cnn"):
-        """Each pick's last word."""
-        return [(p.said, p.at, p.probability) for p in self.last.get((station, phase, method), {}).values()]
+        """Each pick's last word, unless it was withdrawn."""
+        return [(w[-1].sent, w[-1].at, w[-1].probability) for w in self.of(station, phase, method) if not w[-1].withdrawn]
+
+    def confirmed(self, station, phase, method="cnn"):
+        """Picks that a second look confirmed, from the moment at which it did."""
+        out = []
+        for words in self.of(station, phase, method):
+            sure = [w for w in words if w.confirmed]
+            if sure and not words[-1].withdrawn:
+                out.append((sure[0].sent, sure[0].at, sure[0].probability))
+        return out
 
 
 def estimates_of(path):
