@@ -25,8 +25,6 @@ mkdir -p "$WORK"
 "$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/b" --count 20000 --parts 2 --seed 5 --mined "$WORK/mined.pkl"
 "$PYTHON" $PICKER/train.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --rate 2.5e-3 \
     --init "$WORK/a.pt" --out "$WORK/b.pt"
-"$PYTHON" $PICKER/report.py --pool "$WORK/pool.pkl" --net "$WORK/b.pt" --out "$WORK/report" \
-    --baselines "$WORK/baselines.json" --phasenet "$DATA/weights/phasenet"
-echo "train: figures in $WORK/report.md. To ship: export_picker.py with thresholds from there, then parity.py."
+echo "train: to ship: export_picker.py, parity.py, then ./run evaluate --card for the figures"
 "$PYTHON" models/train/estimator/train.py --data "$DATA" --work "$WORK/estimator" --tools "$WORK/tools" \
     --out "$WORK/estimator.safetensors"

@@ -53,14 +53,6 @@ class Chart:
                 self.parts.append('<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.75"/>' %
                                   (*self.at(x, y), radius, colour))
 
-    def whiskers(self, rows, colour=None):
-        """rows: (x, low, high)"""
-        colour = self.colour(None, colour, False)
-        for x, low, high in rows:
-            if math.isfinite(low) and math.isfinite(high):
-                (a, b), (c, d) = self.at(x, low), self.at(x, high)
-                self.parts.append('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s"/>' % (a, b, c, d, colour))
-
     def bars(self, edges, counts, name=None, colour=None):
         colour = self.colour(name, colour, False)
         for a, b, n in zip(edges[:-1], edges[1:], counts):

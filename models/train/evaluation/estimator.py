@@ -125,8 +125,9 @@ class Study:
             mine = [(r, c) for r, c in zip(rows, classical) if r.record["region"] == region and r.record["split"] == split]
             if mine:
                 self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
-        for split, title in (("heldout", "all held out"), ("train", "all of training quakes")):
-            mine = [(r, c) for r, c in zip(rows, classical) if r.record["split"] == split]
+        for split, title in ((("heldout",), "all held out"), (("train",), "all of training quakes"),
+                             (("heldout", "train"), "all regions together, held out and not")):
+            mine = [(r, c) for r, c in zip(rows, classical) if r.record["split"] in split]
             self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
         self.out["scatter"] = [(r.record["magnitude"], r.said["magnitude"], r.record["split"]) for r in rows if r.t == 3]
         self.out["missed"] = {"records": len({(r["key"], r["onset"]) for r in self.missed}),

@@ -86,15 +86,11 @@ def markdown(out):
 
 
 def pictures(out, folder):
-    chart = Chart("Single-station magnitude error", "seconds after P", "said less catalogue", (0, 10), (-2, 2))
+    chart = Chart("Scatter of the single-station magnitude", "seconds after P", "standard deviation", (0, 10), (0, 1.2))
     for k, title in enumerate(("all held out", "all of training quakes")):
-        rows = [(float(t), r) for t, r in out["magnitude"].get(title, {}).items() if r and r["network"]]
-        for who, dashed in (("network", False), ("classical", True)):
-            mine = [(t, r[who]) for t, r in rows if r[who]]
-            colour = 2 * k + dashed
-            chart.line([(t, r["mean"]) for t, r in mine], "%s, %s" % (title, who), colour, dashed, True)
-            chart.whiskers([(t + 0.05 * colour, r["mean"] - r["std"], r["mean"] + r["std"]) for t, r in mine], colour)
-    chart.line([(0, 0), (10, 0)], None, "#999999")
+        for who, dashed, name in (("network", False, "network"), ("classical", True, "Pv and distance")):
+            rows = [(float(t), r[who]["std"]) for t, r in out["magnitude"].get(title, {}).items() if r and r[who]]
+            chart.line(rows, "%s, %s" % (title, name), k, dashed, True)
     chart.write(os.path.join(folder, "magnitude.svg"), "top right")
     chart = Chart("Magnitude said 3 s after P", "catalogue", "said", (0, 8), (0, 8))
     chart.line([(0, 0), (8, 8)], None, "#999999", True)
@@ -106,5 +102,5 @@ def pictures(out, folder):
     for title in ("all held out", "all of training quakes"):
         chart.line([(float(t), r["coverage"]) for t, r in out["magnitude"].get(title, {}).items() if r], "magnitude, " + title, None, False, True)
     for title, rows in out["s_minus_p"].items():
-        chart.line([(float(t), r["to come"]["coverage"]) for t, r in rows.items() if "to come" in r], "S - P, " + title[:24], None, False, True)
+        chart.line([(float(t), r["to come"]["coverage"]) for t, r in rows.items() if "to come" in r], "S - P, " + ("picked S" if title.startswith("S picked") else "from the distance"), None, False, True)
     chart.write(os.path.join(folder, "coverage.svg"))

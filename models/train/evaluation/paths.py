@@ -6,6 +6,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 TRAIN = os.path.join(ROOT, "models", "train")
 BUILD = os.environ.get("TOCSIN_BUILD", os.path.join(ROOT, "build"))
+os.environ.setdefault("TOCSIN_CUT_WINDOWS", os.path.join(BUILD, "models", "cut_windows"))
 
 
 def tool(name):

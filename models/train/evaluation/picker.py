@@ -8,7 +8,8 @@ from . import baselines, classes, counting, paths, sets, variants
 from .progress import Progress
 
 RATES = (24.0, 12.0, 4.0)  # false P an hour of calibration noise at which recall is read
-GRID = (0.3, 0.45, 0.6, 0.7, 0.77, 0.83, 0.87, 0.9, 0.925, 0.945, 0.96, 0.975)
+GRID = ((0.3, 0.5), (0.5, 0.6), (0.65, 0.7), (0.75, 0.75), (0.83, 0.8), (0.88, 0.85), (0.92, 0.88), (0.945, 0.91), (0.965, 0.94),
+        (0.98, 0.97))  # P and S thresholds: neither knows of the other, so one run serves both
 FINE = tuple(np.round(1 - np.geomspace(0.7, 0.01, 24), 4))
 SHORT_LONG = (3, 3.5, 4, 5, 6, 8, 10)
 PHASENET = (0.3, 0.5, 0.7)
@@ -146,7 +147,7 @@ def phasenet_tables(quakes, noise, rows, net):
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
 
-S_LEVELS = (0.6, 0.75, 0.88)
+S_LEVELS = (0.6, 0.75, 0.88, 0.94)
 HELD = NAMES["held-out windows"]
 S_ROWS = ("validation windows", "held-out windows", "Corinth, manual (region never seen)", "Telica 3C (region never seen)")
 LOUD = {"phasenet", "deepdenoiser", "stead"}
@@ -190,8 +191,8 @@ class Study:
 
     def main_tables(self):
         every = self.quakes + self.noise
-        grid = [t for t in GRID]
-        self.runner.prepare([(one.folder, t, 0.88) for one in every for t in list(self.labels.values()) + grid], "picks")
+        points = [(t, 0.88) for t in self.labels.values()] + list(GRID)
+        self.runner.prepare([(one.folder, *point) for one in every for point in points], "picks")
         self.out["network"] = {name: tables(self.quakes, self.noise, speaker(self.runner, t)) for name, t in self.labels.items()}
         self.out["revised"], self.out["confirmed"] = {}, {}
         for name, t in self.labels.items():
@@ -200,7 +201,7 @@ class Study:
             self.out["confirmed"][name] = tell("confirmed")
         self.out["classical"] = tables(self.quakes, self.noise, speaker(self.runner, None, method="classical"))
         self.out["sent"] = tables(self.quakes, self.noise, speaker(self.runner, None, word="sent"))
-        self.out["sweep"] = [{"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t))} for t in grid]
+        self.out["sweep"] = [{"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t, s))} for t, s in GRID]
         self.out["curves"] = {name: self.curve(t) for name, t in self.labels.items()}
 
     def curve(self, threshold):
@@ -222,10 +223,9 @@ class Study:
                 json.dump(self.out["baselines"], f)
 
     def s_tables(self):
-        self.runner.prepare([(one.folder, 0.9, s) for one in self.quakes + self.noise for s in S_LEVELS], "S picks")
         out = {}
-        for level in S_LEVELS:
-            speaks = speaker(self.runner, 0.9, level, "S")
+        for at, level in (point for point in GRID if point[1] in S_LEVELS):
+            speaks = speaker(self.runner, at, level, "S")
             stations = [row for name in S_ROWS[1:] for row in of(self.quakes, *NAMES[name])]
             out["S >= %.2f" % level] = {
                 "recall": {name: counting.summary(recall(self.quakes, NAMES[name], speaks, "S")) for name in S_ROWS},

@@ -1,4 +1,6 @@
-"""Picks of a trained network, and of two classical baselines, on streams kept aside; recall by delay, false picks per hour.
+"""Quick looks at a network in training: its picks on streams kept aside, from PyTorch's outputs; recall by delay, false picks.
+
+The figures of the card are made elsewhere, from what the C runtime says (models/train/evaluate).
 
 A pick counts with the time it had when it was emitted. Recall R(t) by d: the
 share of labelled onsets with a pick emitted no later than d seconds after the
@@ -11,7 +13,6 @@ import sys
 
 import numpy as np
 import torch
-from scipy.signal import butter, lfilter, sosfilt
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pool as pool_module  # noqa: E402
@@ -74,85 +75,6 @@ def emit(raw, phase, threshold, hop_s=None, warmup_s=WARMUP_S, offset_s=0.0):
         if now >= warmup_s:
             shown = offset_s + np.ceil((now + 0.01 - offset_s) / hop_s - 1e-9) * hop_s if hop_s else now
             out.append((float(shown), at, float(1 / (1 + np.exp(-odds[j])))))
-    return out
-
-
-# ---- baselines --------------------------------------------------------------------------------------------------------
-
-BAND4 = butter(4, [2, 20], "bandpass", fs=RATE, output="sos")
-
-
-def aic(x):
-    """Index of the least Akaike criterion of two white segments."""
-    n = len(x)
-    k = np.arange(8, n - 8)
-    c1, c2 = np.cumsum(x), np.cumsum(x * x)
-    left = c2[k - 1] / k - (c1[k - 1] / k) ** 2
-    m = n - k
-    right = (c2[-1] - c2[k - 1]) / m - ((c1[-1] - c1[k - 1]) / m) ** 2
-    return int(k[np.argmin(k * np.log(np.maximum(left, 1e-30)) + m * np.log(np.maximum(right, 1e-30)))])
-
-
-def short_long_picks(stream, on, off=1.5):
-    """Recursive STA/LTA 0.5/10 s on the vertical, declared 0.1 s after the trigger, time by AIC over the last 2 s."""
-    c = 2 if stream.live[2] else int(np.argmax(stream.live))
-    x = stream.rows[:, c].astype(np.float64)
-    x = sosfilt(BAND4, x - x[:100].mean())
-    power = x * x
-    a, b = 1 / (0.5 * RATE), 1 / (10.0 * RATE)
-    n = np.arange(1, len(x) + 1)
-    ratio = (lfilter([a], [1, a - 1], power) / (1 - (1 - a) ** n)) / np.maximum(
-        lfilter([b], [1, b - 1], power) / (1 - (1 - b) ** n), 1e-30)
-    out, armed, since = [], True, 0
-    high, low = ratio >= on, ratio < off
-    i, n = int(WARMUP_S * RATE), len(x)
-    while i < n:
-        if armed:
-            step = np.argmax(high[i:])
-            if not high[i + step]:
-                break
-            i += int(step)
-            end = min(i + 10, n - 1)
-            lo = max(i - 200, 0)
-            out.append(((end + 1) / RATE, (lo + aic(x[lo:end + 1])) / RATE, float(ratio[i])))
-            armed, since = False, i
-        else:
-            stop = min(since + 500, n)
-            step = np.flatnonzero(low[i:stop])
-            i = i + int(step[0]) if len(step) else stop
-            armed = True
-        i += 1
-    return out
-
-
-def phasenet_seen(net, stream, threshold, hop=50, phase=0, span=None, batch=64):
-    """[(end sample, P peaks)] of PhaseNet on the last 30 s every 0.5 s."""
-    from teacher import peaks
-    rows = np.where(np.isnan(stream.rows), 0, stream.rows) * stream.live
-    first, last = span or (3000, len(rows))
-    ends = np.arange(max(first, 3000) + phase, last + 1, hop)
-    out = []
-    for b in range(0, len(ends), batch):
-        part = ends[b:b + batch]
-        x = np.stack([rows[e - 3000:e] for e in part]).astype(np.float64)
-        x = (x - x.mean(1, keepdims=True)).transpose(0, 2, 1).astype(np.float32)
-        with torch.no_grad():
-            p = net.run(torch.from_numpy(x))[:, 1].numpy()
-        out += [(int(e), [int(e) - 3000 + i for i in peaks(p[k], threshold)]) for k, e in enumerate(part)]
-    return out
-
-
-def phasenet_picks(seen, confirm):
-    """A pick is emitted once, when `confirm` windows in a row have seen it."""
-    out, given = [], []
-    for k in range(confirm - 1, len(seen)):
-        end, found = seen[k]
-        for i in found:
-            if any(abs(i - j) < 100 for j in given):
-                continue
-            if all(any(abs(i - j) <= 50 for j in old) for _, old in seen[k - confirm + 1:k]):
-                given = given[-20:] + [i]
-                out.append((end / RATE, i / RATE, 1.0))
     return out
 
 
