@@ -40,6 +40,23 @@ enum toc_layout { TOC_LAYOUT_THREE = 0, TOC_LAYOUT_TWO = 1, TOC_LAYOUT_VERTICAL 
 
 enum toc_pick_method { TOC_METHOD_CNN = 0, TOC_METHOD_CLASSICAL = 1 };
 
+/** What made an arrival (core/domain.h). */
+enum toc_domain_class {
+    TOC_DOMAIN_UNKNOWN = 0, /* not said, or no class has half of the probability */
+    TOC_DOMAIN_LOCAL,       /* an earthquake within a few hundred kilometres */
+    TOC_DOMAIN_TELESEISM,
+    TOC_DOMAIN_BLAST,
+    TOC_DOMAIN_NOISE,
+    TOC_DOMAIN_CALIBRATION, /* the instrument itself: pulses, tones, steps, spikes */
+    TOC_DOMAIN_CLASSES
+};
+
+struct toc_verdict {
+    enum toc_domain_class kind; 
+    float probability; /* of the class; of the likeliest when unknown, 0 when nothing was measured */
+    float foreign;     /* of teleseism, noise and calibration together */
+};
+
 /** A phase arrival at one station group (one sensor of one site). */
 struct toc_pick {
     uint64_t id;        /* unique in this process, from 1 */
@@ -56,6 +73,7 @@ struct toc_pick {
                               it picks at TOC_CLASSIC_TRIGGER (core/classic.h). 0: nothing yet */
     int8_t polarity;    /* +1 up, -1 down, 0 unclear */
     uint8_t revision;   /* 0 first said, counts up */
+    struct toc_verdict domain; /* of a P; the newest one where an event holds the pick */
 };
 
 /** One step of the estimator at one station, or of the classical relation (see method). */
@@ -81,6 +99,7 @@ struct toc_estimate {
     float window_s;            /* after_p_s, or less: these end before S */
     bool clipped;              /* some sample since P was */
     bool s_guarded;            /* S is known to have come within after_p_s, and is not in them */
+    struct toc_verdict domain; /* of the arrival, by now */
 };
 
 /** Source parameters with one-sigma uncertainties. */

@@ -1,0 +1,365 @@
+/*
+ * Sums while rows come in, ratios when somebody asks. All filters begin at
+ * rest on the first row less itself, and every sum is over few seconds, so
+ * nothing has to be forgotten.
+ */
+#include "core/domain.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/domain_weights.h"
+#include "core/filter.h"
+#include "core/lanes.h"
+
+#define GUARD_ROWS 10 /* before the onset: picks come up to so late */
+#define STEP_ROWS 10
+#define FIRST_ROWS 20
+#define DENSE_ROWS 5
+#define NOISE_LEAST 100
+#define WIDE_HZ 1.0
+#define LEVEL_MOST 4.0f  /* of any logarithm of ratios */
+#define ADDED_LEAST 0.01 /* of the noise power: less is not told from none */
+#define HALF 0.5f
+
+static const double edge_hz[TOC_DOMAIN_BANDS + 1] = {0.5, 1, 2, 4, 8, 16, 32};
+
+/* ---- filters ------------------------------------------------------------------------------------------------ */
+
+static void take_section(const struct toc_filter *filter, double ret[5])
+{
+    const struct toc_biquad *q = &filter->stage[0];
+
+    ret[0] = q->b0;
+    ret[1] = q->b1;
+    ret[2] = q->b2;
+    ret[3] = q->a1;
+    ret[4] = q->a2;
+}
+
+static void make_band(struct toc_domain_band *band, double low_hz, double high_hz)
+{
+    struct toc_filter edge; /* the arguments are constants within every limit: neither can fail */
+
+    (void)toc_filter_highpass(&edge, 2, low_hz, TOC_MODEL_RATE_HZ);
+    take_section(&edge, band->high);
+    (void)toc_filter_lowpass(&edge, 2, high_hz, TOC_MODEL_RATE_HZ);
+    take_section(&edge, band->low);
+}
+
+TOC_LANES_INLINE toc_lanes pass(const double q[5], double z[2][4], toc_lanes x)
+{
+    toc_lanes y = q[0] * x + toc_lanes_load(z[0]);
+
+    toc_lanes_store(z[0], q[1] * x - q[3] * y + toc_lanes_load(z[1]));
+    toc_lanes_store(z[1], q[2] * x - q[4] * y);
+    return y;
+}
+
+TOC_LANES_INLINE toc_lanes pass_band(struct toc_domain_band *band, toc_lanes x)
+{
+    return pass(band->low, band->low_z, pass(band->high, band->high_z, x));
+}
+
+TOC_LANES_INLINE void add_to(double sum[4], toc_lanes x)
+{
+    toc_lanes_store(sum, toc_lanes_load(sum) + x);
+}
+
+TOC_LANES_INLINE void raise_to(double most[4], toc_lanes x)
+{
+    toc_lanes_store(most, toc_lanes_max(toc_lanes_load(most), x));
+}
+
+TOC_LANES_INLINE double total(toc_lanes x)
+{
+    return x[0] + x[1] + x[2];
+}
+
+/* ---- rows --------------------------------------------------------------------------------------------------- */
+
+void toc_domain_start(struct toc_domain *d, int64_t onset, int64_t first)
+{
+    memset(d, 0, sizeof *d);
+    d->onset = onset;
+    d->index = first;
+    for (int b = 0; b < TOC_DOMAIN_BANDS; b++)
+        make_band(&d->band[b], edge_hz[b], edge_hz[b + 1]);
+    make_band(&d->wide, WIDE_HZ, 0.45 * TOC_MODEL_RATE_HZ);
+}
+
+/* Nothing of a component that went missing may count. */
+static void drop_component(struct toc_domain *d, int c)
+{
+    d->live[c] = false;
+    for (int b = 0; b < TOC_DOMAIN_BANDS; b++)
+        d->noise_band[b][c] = d->signal_band[b][c] = 0;
+    d->noise_wide[c] = d->noise_raw[c] = d->signal_raw[c] = d->peak[c] = 0;
+    for (int k = 0; k < 3; k++)
+        d->lag[k][c] = 0;
+}
+
+static void begin(struct toc_domain *d, const float enz[TOC_COMPONENTS])
+{
+    d->started = true;
+    for (int c = 0; c < TOC_COMPONENTS; c++) {
+        d->live[c] = isfinite(enz[c]);
+        d->offset[c] = d->live[c] ? (double)enz[c] : 0;
+    }
+}
+
+/* Energy by tenths of a second. */
+static void note_step(struct toc_domain *d, double energy, uint32_t place, double *most)
+{
+    d->step += energy;
+    if (place % STEP_ROWS != STEP_ROWS - 1)
+        return;
+    d->step_last = d->step;
+    *most = fmax(*most, d->step);
+    d->step = 0;
+}
+
+static void take_noise(struct toc_domain *d, toc_lanes x, toc_lanes wide)
+{
+    add_to(d->noise_raw, x * x);
+    add_to(d->noise_sum, x);
+    add_to(d->noise_wide, wide * wide);
+    note_step(d, total(wide * wide), d->n_noise++, &d->noise_most);
+}
+
+static void take_signal(struct toc_domain *d, toc_lanes x, toc_lanes wide)
+{
+    toc_lanes raw = x - toc_lanes_load(d->noise_sum) / (double)(d->n_noise > 0 ? d->n_noise : 1);
+    toc_lanes jump = toc_lanes_abs(x - toc_lanes_load(d->last));
+    double energy = total(wide * wide), dense = 0;
+
+    if (d->n == 0)
+        d->step = 0;
+    add_to(d->signal_raw, raw * raw);
+    add_to(d->signal_sum, raw);
+    raise_to(d->peak, toc_lanes_abs(raw));
+    raise_to(d->jump, jump);
+    add_to(d->lag[0], wide * wide);
+    if (d->n > 0)
+        add_to(d->lag[1], wide * toc_lanes_load(d->last_wide[0]));
+    if (d->n > 1)
+        add_to(d->lag[2], wide * toc_lanes_load(d->last_wide[1]));
+    d->recent[d->n % DENSE_ROWS] = energy;
+    for (int i = 0; i < DENSE_ROWS; i++)
+        dense += d->recent[i];
+    d->densest = fmax(d->densest, dense);
+    d->first += d->n < FIRST_ROWS ? energy : 0;
+    d->equal += total(jump) <= 0;
+    note_step(d, energy, d->n++, &d->step_most);
+}
+
+void toc_domain_push(struct toc_domain *d, const float enz[TOC_COMPONENTS])
+{
+    bool is_signal, is_noise;
+    double row[4] = {0};
+    toc_lanes x, wide;
+
+    if (!d->started)
+        begin(d, enz);
+    if (d->n >= TOC_DOMAIN_ROWS_MAX)
+        return;
+    for (int c = 0; c < TOC_COMPONENTS; c++) {
+        if (d->live[c] && !isfinite(enz[c]))
+            drop_component(d, c);
+        row[c] = d->live[c] ? (double)enz[c] - d->offset[c] : 0;
+    }
+    x = toc_lanes_load(row);
+    wide = pass(d->wide.high, d->wide.high_z, x);
+    is_signal = d->index >= d->onset;
+    is_noise = d->index < d->onset - GUARD_ROWS;
+    for (int b = 0; b < TOC_DOMAIN_BANDS; b++) {
+        toc_lanes y = pass_band(&d->band[b], x);
+
+        if (is_signal || is_noise)
+            add_to(is_signal ? d->signal_band[b] : d->noise_band[b], y * y);
+    }
+    if (is_signal)
+        take_signal(d, x, wide);
+    else if (is_noise)
+        take_noise(d, x, wide);
+    toc_lanes_store(d->last, x);
+    toc_lanes_store(d->last_wide[1], toc_lanes_load(d->last_wide[0]));
+    toc_lanes_store(d->last_wide[0], wide);
+    d->index++;
+}
+
+/* ---- measures ----------------------------------------------------------------------------------------------- */
+
+static float level(double x)
+{
+    return fminf(fmaxf((float)log10(fmax(x, 1e-30)), -LEVEL_MOST), LEVEL_MOST);
+}
+
+/* Half the logarithm of a power is that of the amplitude. */
+static float amplitude(double power)
+{
+    return fminf(fmaxf(0.5f * (float)log10(fmax(power, 1e-30)), -LEVEL_MOST), LEVEL_MOST);
+}
+
+static double sum3(const double x[4])
+{
+    return x[0] + x[1] + x[2];
+}
+
+/* What is left when noise of this power is taken off; some of it always is. */
+static double added(double signal, double noise)
+{
+    return fmax(signal - noise, ADDED_LEAST * noise);
+}
+
+static void measure_bands(const struct toc_domain *d, float *ret)
+{
+    double colour[TOC_DOMAIN_BANDS], strongest = 0;
+
+    for (int b = 0; b < TOC_DOMAIN_BANDS; b++) {
+        double noise = sum3(d->noise_band[b]) / d->n_noise, signal = sum3(d->signal_band[b]) / d->n;
+
+        colour[b] = added(signal, noise);
+        strongest = fmax(strongest, colour[b]);
+        ret[1 + b] = amplitude(noise > 0 ? signal / noise : 1);
+    }
+    for (int b = 0; b < TOC_DOMAIN_BANDS; b++)
+        ret[7 + b] = strongest > 0 ? amplitude(colour[b] / strongest) : 0;
+}
+
+/* @return the component with the most added */
+static int measure_components(const struct toc_domain *d, float *ret)
+{
+    double power[TOC_COMPONENTS] = {0}, all = 0, most = 0;
+    int n = 0, loudest = TOC_Z;
+
+    for (int c = 0; c < TOC_COMPONENTS; c++) {
+        n += d->live[c];
+        power[c] = added(d->lag[0][c] / d->n, d->noise_wide[c] / d->n_noise);
+        all += power[c];
+        if (power[c] > most) {
+            most = power[c];
+            loudest = c;
+        }
+    }
+    ret[13] = n > 1 && all > 0 ? (float)(most / all) : 1;
+    ret[14] = n > 1 && all > 0 && d->live[TOC_Z] ? (float)(power[TOC_Z] / all) : HALF;
+    ret[15] = n > 1 ? 0 : 1;
+    return loudest;
+}
+
+static void measure_course(const struct toc_domain *d, float *ret)
+{
+    double all = sum3(d->lag[0]), strongest = fmax(d->step_most, d->step);
+    double newest = d->n >= STEP_ROWS ? d->step_last : d->step;
+
+    ret[16] = all > 0 ? (float)fmin(d->densest / all, 1) : 0;
+    ret[17] = strongest > 0 ? amplitude(newest / strongest) : 0;
+    ret[23] = amplitude(d->noise_most / STEP_ROWS / (sum3(d->noise_wide) / d->n_noise));
+    ret[24] = all > 0 ? amplitude(d->first / (d->n < FIRST_ROWS ? d->n : FIRST_ROWS) / (all / d->n)) : 0;
+    ret[25] = (float)d->equal / (float)d->n;
+}
+
+/* Levinson's recursion, two steps. */
+static void measure_tone(const struct toc_domain *d, int c, float *ret)
+{
+    double r0 = d->lag[0][c], first, rest, second;
+
+    ret[18] = ret[19] = 0;
+    if (!(r0 > 0))
+        return;
+    first = fmin(fmax(d->lag[1][c] / r0, -0.99999), 0.99999);
+    rest = 1 - first * first;
+    second = fmin(fmax((d->lag[2][c] - first * d->lag[1][c]) / (r0 * rest), -0.99999), 0.99999);
+    ret[18] = level(rest * (1 - second * second));
+    ret[19] = level(acos(first) / (2 * M_PI) * TOC_MODEL_RATE_HZ);
+}
+
+static void measure_raw(const struct toc_domain *d, float *ret)
+{
+    int widest = TOC_Z;
+    double rms, noise;
+
+    for (int c = 0; c < TOC_COMPONENTS; c++)
+        if (d->peak[c] > d->peak[widest])
+            widest = c;
+    rms = sqrt(d->signal_raw[widest] / d->n);
+    noise = d->noise_raw[widest] / d->n_noise - pow(d->noise_sum[widest] / d->n_noise, 2);
+    ret[20] = rms > 0 ? (float)(fabs(d->signal_sum[widest]) / d->n / rms) : 0;
+    ret[21] = noise > 0 ? level(d->peak[widest] / sqrt(noise)) : 0;
+    ret[22] = d->peak[widest] > 0 ? level(d->jump[widest] / d->peak[widest]) : 0;
+}
+
+bool toc_domain_measure(const struct toc_domain *d, float ret_measures[TOC_DOMAIN_MEASURES])
+{
+    if (d->n == 0 || d->n_noise < NOISE_LEAST || !(sum3(d->noise_wide) > 0))
+        return false;
+    ret_measures[0] = level((double)d->n / TOC_MODEL_RATE_HZ);
+    measure_bands(d, ret_measures);
+    int loudest = measure_components(d, ret_measures);
+    measure_course(d, ret_measures);
+    measure_tone(d, loudest, ret_measures);
+    measure_raw(d, ret_measures);
+    for (int i = 0; i < TOC_DOMAIN_MEASURES; i++)
+        if (!isfinite(ret_measures[i])) /* absurd input: sums that left the range of doubles */
+            return false;
+    return true;
+}
+
+/* ---- the network -------------------------------------------------------------------------------------------- */
+
+static void hidden_layer(const float *measures, float ret[HIDDEN])
+{
+    for (int h = 0; h < HIDDEN; h++) {
+        float sum = hidden_bias[h];
+
+        for (int i = 0; i < TOC_DOMAIN_MEASURES; i++)
+            sum += hidden_weight[h][i] * (measures[i] - measure_mean[i]) * measure_scale[i];
+        ret[h] = fmaxf(sum, 0);
+    }
+}
+
+/* Probabilities by class; that of UNKNOWN is 0. */
+static void class_layer(const float hidden[HIDDEN], float ret[TOC_DOMAIN_CLASSES])
+{
+    float most = -INFINITY, sum = 0;
+
+    for (int k = 1; k < TOC_DOMAIN_CLASSES; k++) {
+        ret[k] = class_bias[k - 1];
+        for (int h = 0; h < HIDDEN; h++)
+            ret[k] += class_weight[k - 1][h] * hidden[h];
+        most = fmaxf(most, ret[k]);
+    }
+    for (int k = 1; k < TOC_DOMAIN_CLASSES; k++)
+        sum += ret[k] = expf(ret[k] - most);
+    for (int k = 1; k < TOC_DOMAIN_CLASSES; k++)
+        ret[k] /= sum;
+    ret[TOC_DOMAIN_UNKNOWN] = 0;
+}
+
+struct toc_verdict toc_domain_judge(const struct toc_domain *d)
+{
+    float measures[TOC_DOMAIN_MEASURES], hidden[HIDDEN], p[TOC_DOMAIN_CLASSES];
+    struct toc_verdict verdict = {.kind = TOC_DOMAIN_UNKNOWN};
+    int best = TOC_DOMAIN_LOCAL;
+
+    if (!toc_domain_measure(d, measures))
+        return verdict;
+    hidden_layer(measures, hidden);
+    class_layer(hidden, p);
+    for (int k = 1; k < TOC_DOMAIN_CLASSES; k++)
+        if (p[k] > p[best])
+            best = k;
+    verdict.kind = p[best] >= HALF ? (enum toc_domain_class)best : TOC_DOMAIN_UNKNOWN;
+    verdict.probability = p[best];
+    verdict.foreign = p[TOC_DOMAIN_TELESEISM] + p[TOC_DOMAIN_NOISE] + p[TOC_DOMAIN_CALIBRATION];
+    return verdict;
+}
+
+const char *toc_domain_str(enum toc_domain_class kind)
+{
+    static const char *const text[TOC_DOMAIN_CLASSES] = {"unknown", "local quake", "teleseism",
+                                                         "blast",   "noise",       "calibration"};
+
+    return kind < TOC_DOMAIN_CLASSES ? text[kind] : "unknown";
+}
