@@ -6,6 +6,7 @@
  * true quake:      STRONG -> say ALERT, NEWS.. -> say UPDATE.., DONE -> say FINAL
  * slow certainty:  HOPEFUL -> say TENTATIVE, STRONG -> say ALERT, ..
  * one loud spike:  WEAK for ever, LATE -> silent end. (one station makes no event)
+ * foreign:         HOPEFUL perhaps -> say TENTATIVE with the reason, never STRONG while most arrivals are not local ones
  * teleseism:       HOPEFUL perhaps -> say TENTATIVE, residuals and quiet sites grow: COLLAPSED -> say CANCEL
  * two at once:     two events, two slots, neither knows of the other
  * outage:          nothing changes but time: WEAK.., DONE -> say FINAL with what was known
@@ -28,6 +29,8 @@
 #define MACHINE_EVENTS_MAX 1024
 #define COLLAPSE_S 2.0       /* a dip shorter than this is a late packet, not a change of mind */
 #define CERTAINTY_RATIO 0.75 /* a sigma that fell by a quarter is news */
+#define FOREIGN 0.5          /* mean of the arrivals of an event: above this it is not alerted ... */
+#define FOREIGN_SURE 0.8     /* ... and above this an alert is taken back */
 #define FUTURE_S 5.0         /* an origin this far ahead of now is a clock gone wrong, not a quake */
 
 enum input {
@@ -127,11 +130,35 @@ static int sites_needed(const struct step *s)
     return s->slot->state == TOC_ALERT_STATE_ALERT ? s->settings->min_sites : 2;
 }
 
+/* More likely a teleseism, noise or the instruments than a quake here; NAN is not. */
+static bool is_foreign(const struct step *s)
+{
+    return (double)s->event->domain.foreign > FOREIGN;
+}
+
+static const char *foreign_reason(const struct toc_event *event)
+{
+    switch (event->domain.kind) {
+    case TOC_DOMAIN_TELESEISM:
+        return "withheld: its arrivals look like a teleseism";
+    case TOC_DOMAIN_NOISE:
+        return "withheld: its arrivals look like noise";
+    case TOC_DOMAIN_CALIBRATION:
+        return "withheld: its arrivals look like the instruments' own";
+    case TOC_DOMAIN_UNKNOWN:
+    case TOC_DOMAIN_LOCAL:
+    case TOC_DOMAIN_BLAST:
+    case TOC_DOMAIN_CLASSES:
+        break;
+    }
+    return "withheld: its arrivals do not look like those of a local quake";
+}
+
 static bool is_strong(const struct step *s)
 {
     const struct toc_event *e = s->event;
 
-    return e->score >= s->settings->alert_score && e->origin.used_sites >= s->settings->min_sites &&
+    return !is_foreign(s) && e->score >= s->settings->alert_score && e->origin.used_sites >= s->settings->min_sites &&
            e->magnitude - s->settings->sure_sigmas * e->magnitude_sigma >= s->settings->min_magnitude; /* false for NAN */
 }
 
@@ -142,6 +169,8 @@ static bool is_hopeful(const struct step *s)
 
 static bool is_doubted(const struct step *s)
 {
+    if (s->slot->state == TOC_ALERT_STATE_ALERT && (double)s->event->domain.foreign > FOREIGN_SURE)
+        return true;
     return !(s->event->score >= s->settings->cancel_score) || s->event->origin.used_sites < sites_needed(s);
 }
 
@@ -247,6 +276,7 @@ static enum toc_alert_step say(const struct step *s, enum toc_alert_type type, e
     a->score = e->score;
     a->terms = e->terms;
     a->method = method_of(e);
+    a->domain = e->domain;
     a->rule = rule;
     a->reason = reason;
     a->issued = s->now;
@@ -266,7 +296,9 @@ static enum toc_alert_step say_cancel(const struct step *s)
     bool few = s->event->origin.used_sites < sites_needed(s);
 
     return say(s, TOC_ALERT_CANCEL, TOC_ALERT_STATE_CANCELLED, "cancel: not believed for 2 s",
-               few ? "too few sites still agree" : "score fell below cancel_score");
+               few                                                  ? "too few sites still agree"
+               : !(s->event->score >= s->settings->cancel_score) ? "score fell below cancel_score"
+                                                                    : "its arrivals are not those of a local quake");
 }
 
 static const char *news_reason(const struct step *s)
@@ -287,7 +319,7 @@ static enum toc_alert_step handle_idle(const struct step *s, enum input input)
         return say_alert(s);
     case INPUT_HOPEFUL:
         return say(s, TOC_ALERT_TENTATIVE, TOC_ALERT_STATE_TENTATIVE, "tentative: score above tentative_score",
-                   "first message");
+                   is_foreign(s) ? foreign_reason(s->event) : "first message");
     case INPUT_LATE:
     case INPUT_DONE:
         s->slot->state = TOC_ALERT_STATE_EXPIRED; /* nothing was said, so nothing is taken back */
@@ -310,7 +342,7 @@ static enum toc_alert_step handle_tentative(const struct step *s, enum input inp
     case INPUT_LATE:
     case INPUT_DONE:
         return say(s, TOC_ALERT_EXPIRED, TOC_ALERT_STATE_EXPIRED, "expired: older than max_age_s",
-                   "never strong enough for an alert");
+                   is_foreign(s) ? foreign_reason(s->event) : "never strong enough for an alert");
     case INPUT_WEAK:
     case INPUT_HOPEFUL:
     case INPUT_NEWS:

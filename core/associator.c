@@ -185,16 +185,25 @@ static struct toc_event_pick *find_rival(struct toc_event *event, const struct t
     return NULL;
 }
 
-static void write_pick(struct toc_event_pick *slot, const struct toc_pick *pick, enum toc_phase phase, bool used)
+/* Too likely not of a local quake to be used, as long as that is said of it. */
+static bool is_foreign(const struct toc_associator *a, const struct toc_pick *pick)
 {
-    *slot = (struct toc_event_pick){.pick = *pick, .used = used};
+    return pick->phase == TOC_PHASE_P && (double)pick->domain.foreign >= a->settings.foreign;
+}
+
+static void write_pick(const struct toc_associator *a, struct toc_event_pick *slot, const struct toc_pick *pick,
+                       enum toc_phase phase, bool used)
+{
+    bool foreign = is_foreign(a, pick);
+
+    *slot = (struct toc_event_pick){.pick = *pick, .used = used && !foreign, .left_out = foreign};
     slot->pick.phase = phase;
     if (phase != pick->phase)
         slot->pick.sigma_s = TOC_ASSOCIATOR_SUSPECT_SIGMA_S;
 }
 
 /* Put a pick that fits into its event. @return false when there is no place for it */
-static bool enter(struct toc_event *event, const struct toc_pick *pick, enum toc_phase phase, toc_ns now)
+static bool enter(const struct toc_associator *a, struct toc_event *event, const struct toc_pick *pick, enum toc_phase phase, toc_ns now)
 {
     struct toc_event_pick *rival = find_rival(event, pick, phase, false);
     struct toc_event_pick *first = find_rival(event, pick, phase, true);
@@ -208,7 +217,7 @@ static bool enter(struct toc_event *event, const struct toc_pick *pick, enum toc
         return false;
     if (!rival)
         rival = &event->picks[event->n_picks++];
-    write_pick(rival, pick, phase, !suspect && (!first || first == rival));
+    write_pick(a, rival, pick, phase, !suspect && (!first || first == rival));
     event->changed = now;
     return true;
 }
@@ -246,7 +255,7 @@ static enum toc_assoc join(struct toc_associator *a, const struct toc_pick *pick
     }
     if (!event)
         return TOC_ASSOC_HELD;
-    if (!enter(event, pick, phase, now))
+    if (!enter(a, event, pick, phase, now))
         return TOC_ASSOC_REJECTED;
     *ret_event = event;
     return TOC_ASSOC_JOINED;
@@ -403,7 +412,7 @@ static int collect_candidates(struct toc_associator *a, struct attempt *t)
             continue;
         distance = toc_geo_distance_km(home->latitude_deg, home->longitude_deg, t->sites[pick->site].latitude_deg,
                                        t->sites[pick->site].longitude_deg);
-        if (compatible(a, t, pick, distance) && !is_guarded(a, t, pick))
+        if (compatible(a, t, pick, distance) && !is_foreign(a, pick) && !is_guarded(a, t, pick))
             insert_candidate(a, t, (uint32_t)i, distance);
     }
     for (size_t i = 0; i < t->n_candidates; i++) {
@@ -493,7 +502,7 @@ static void name_event(struct toc_event *event, const struct toc_site *sites)
 static void move_picks(struct toc_associator *a, struct toc_event *event, const struct toc_nucleus *nucleus)
 {
     for (size_t k = 0; k < nucleus->n; k++)
-        write_pick(&event->picks[event->n_picks++], &a->held[nucleus->tags[k]], TOC_PHASE_P, true);
+        write_pick(a, &event->picks[event->n_picks++], &a->held[nucleus->tags[k]], TOC_PHASE_P, true);
     for (size_t i = a->n_held; i-- > 0;)
         for (size_t k = 0; k < nucleus->n; k++)
             if (nucleus->tags[k] == i) {
@@ -542,7 +551,7 @@ static enum toc_assoc try_open(struct toc_associator *a, const struct toc_site *
     struct toc_nucleus nucleus;
 
     t.n_ghosts = collect_ghosts(a, now, t.ghosts);
-    if (is_guarded(a, &t, &newest))
+    if (is_foreign(a, &newest) || is_guarded(a, &t, &newest))
         return TOC_ASSOC_HELD;
     t.rate_hz = stray_rate_hz(a, &t, a->settings.min_sites);
     if (collect_candidates(a, &t) < a->settings.min_sites)
@@ -579,7 +588,7 @@ static bool revise(struct toc_associator *a, const struct toc_pick *pick, toc_ns
 
         if (!old)
             continue;
-        write_pick(old, pick, old->pick.phase, old->used);
+        write_pick(a, old, pick, old->pick.phase, old->used || old->left_out);
         a->events[i].changed = now;
         *ret_event = &a->events[i];
         return true;
@@ -612,20 +621,12 @@ static unsigned expire_held(struct toc_associator *a, toc_ns now)
     return gone;
 }
 
-enum toc_assoc toc_associator_add(struct toc_associator *associator, const struct toc_pick *pick,
-                                  const struct toc_site *sites, size_t n_sites, toc_ns now,
-                                  struct toc_event **ret_event)
+/* Of a pick that no event and nobody who waits has: join, or wait and perhaps open. */
+static enum toc_assoc place(struct toc_associator *a, const struct toc_pick *pick, const struct toc_site *sites,
+                            size_t n_sites, toc_ns now, struct toc_event **ret_event)
 {
-    struct toc_associator *a = associator;
-    enum toc_assoc result;
+    enum toc_assoc result = join(a, pick, sites, now, ret_event);
 
-    n_sites = n_sites < a->max_sites ? n_sites : a->max_sites;
-    if (!acceptable(a, pick, sites, n_sites, now))
-        return TOC_ASSOC_REJECTED;
-    if (revise(a, pick, now, ret_event))
-        return TOC_ASSOC_JOINED;
-    drop_revised(a, pick->id);
-    result = join(a, pick, sites, now, ret_event);
     if (result != TOC_ASSOC_HELD)
         return result;
     if (a->n_held == TOC_ASSOCIATOR_HELD)
@@ -634,6 +635,66 @@ enum toc_assoc toc_associator_add(struct toc_associator *associator, const struc
         return TOC_ASSOC_FULL;
     a->held[a->n_held++] = *pick;
     return pick->phase == TOC_PHASE_P ? try_open(a, sites, n_sites, now, ret_event) : TOC_ASSOC_HELD;
+}
+
+enum toc_assoc toc_associator_add(struct toc_associator *associator, const struct toc_pick *pick,
+                                  const struct toc_site *sites, size_t n_sites, toc_ns now,
+                                  struct toc_event **ret_event)
+{
+    struct toc_associator *a = associator;
+
+    n_sites = n_sites < a->max_sites ? n_sites : a->max_sites;
+    if (!acceptable(a, pick, sites, n_sites, now))
+        return TOC_ASSOC_REJECTED;
+    if (revise(a, pick, now, ret_event))
+        return TOC_ASSOC_JOINED;
+    drop_revised(a, pick->id);
+    return place(a, pick, sites, n_sites, now, ret_event);
+}
+
+/* Of an event's pick. @return its standing changed */
+static bool judge_joined(const struct toc_associator *a, struct toc_event_pick *ep, const struct toc_verdict *verdict)
+{
+    bool before = ep->left_out;
+
+    ep->pick.domain = *verdict;
+    ep->left_out = is_foreign(a, &ep->pick);
+    ep->used = ep->used && !ep->left_out; /* who comes back is used once the locator has found that it fits */
+    return ep->left_out != before;
+}
+
+static enum toc_assoc judge_held(struct toc_associator *a, size_t i, const struct toc_verdict *verdict,
+                                 const struct toc_site *sites, size_t n_sites, toc_ns now, struct toc_event **ret_event)
+{
+    struct toc_pick pick = a->held[i];
+    bool before = is_foreign(a, &pick);
+
+    a->held[i].domain = pick.domain = *verdict;
+    if (!before || is_foreign(a, &pick))
+        return TOC_ASSOC_HELD;
+    drop_held(a, i); /* it comes in anew: it may be the one that opens an event */
+    return place(a, &pick, sites, n_sites, now, ret_event);
+}
+
+enum toc_assoc toc_associator_judge(struct toc_associator *associator, uint64_t pick_id, const struct toc_verdict *verdict,
+                                    const struct toc_site *sites, size_t n_sites, toc_ns now,
+                                    struct toc_event **ret_event)
+{
+    struct toc_associator *a = associator;
+
+    n_sites = n_sites < a->max_sites ? n_sites : a->max_sites;
+    for (size_t i = 0; i < a->n_events; i++) {
+        struct toc_event_pick *ep = find_pick(&a->events[i], pick_id);
+
+        if (!ep)
+            continue;
+        *ret_event = &a->events[i];
+        return judge_joined(a, ep, verdict) ? TOC_ASSOC_JOINED : TOC_ASSOC_HELD;
+    }
+    for (size_t i = 0; i < a->n_held; i++)
+        if (a->held[i].id == pick_id && a->held[i].site < n_sites)
+            return judge_held(a, i, verdict, sites, n_sites, now, ret_event);
+    return TOC_ASSOC_REJECTED;
 }
 
 static void drop_event(struct toc_associator *a, size_t i)

@@ -74,6 +74,16 @@ enum toc_assoc toc_associator_add(struct toc_associator *associator, const struc
                                   struct toc_event **ret_event);
 
 /**
+ * What made a pick is seen differently by now. A P whose foreign probability (core/domain.h) is at settings.foreign or above
+ * opens no event and is left out of the one it belongs to; falling below that, it is taken as if it had just come.
+ *
+ * @return JOINED (its standing in ret_event changed, or it joined that), OPENED, HELD (nothing changed), REJECTED (nobody has it)
+ */
+enum toc_assoc toc_associator_judge(struct toc_associator *associator, uint64_t pick_id, const struct toc_verdict *verdict,
+                                    const struct toc_site *sites, size_t n_sites, toc_ns now,
+                                    struct toc_event **ret_event);
+
+/**
  * Time passes: held picks that meanwhile fit an event (its origin has moved) join it, those older than window_s leave,
  * events without a new pick for close_s are dropped. Call about once a second and after a relocation; later calls
  * only delay things. An event that got picks here has changed == now.

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "core/domain_weights.h"
-#include "core/filter.h"
 #include "core/lanes.h"
 
 #define GUARD_ROWS 10 /* before the onset: picks come up to so late */
@@ -17,35 +16,33 @@
 #define FIRST_ROWS 20
 #define DENSE_ROWS 5
 #define NOISE_LEAST 100
-#define WIDE_HZ 1.0
 #define LEVEL_MOST 4.0f  /* of any logarithm of ratios */
 #define ADDED_LEAST 0.01 /* of the noise power: less is not told from none */
 #define HALF 0.5f
 
-static const double edge_hz[TOC_DOMAIN_BANDS + 1] = {0.5, 1, 2, 4, 8, 16, 32};
-
 /* ---- filters ------------------------------------------------------------------------------------------------ */
 
-static void take_section(const struct toc_filter *filter, double ret[5])
-{
-    const struct toc_biquad *q = &filter->stage[0];
-
-    ret[0] = q->b0;
-    ret[1] = q->b1;
-    ret[2] = q->b2;
-    ret[3] = q->a1;
-    ret[4] = q->a2;
-}
-
-static void make_band(struct toc_domain_band *band, double low_hz, double high_hz)
-{
-    struct toc_filter edge; /* the arguments are constants within every limit: neither can fail */
-
-    (void)toc_filter_highpass(&edge, 2, low_hz, TOC_MODEL_RATE_HZ);
-    take_section(&edge, band->high);
-    (void)toc_filter_lowpass(&edge, 2, high_hz, TOC_MODEL_RATE_HZ);
-    take_section(&edge, band->low);
-}
+/* Butterworth, order 2 each edge, at 100 Hz, as toc_filter_highpass() and _lowpass() design them (a test compares): octaves
+ * from 0.5 Hz to 32 Hz, then wide from 1 Hz on, whose upper edge is not used. b0 b1 b2 a1 a2 */
+static const struct edges {
+    double high[5], low[5];
+} edges[TOC_DOMAIN_BANDS + 1] = {
+    {{0.97803047920656, -1.95606095841312, 0.97803047920656, -1.95557824031504, 0.956543676511203},
+     {0.000944691843840151, 0.0018893836876803, 0.000944691843840151, -1.91119706742607, 0.914975834801434}},
+    {{0.956543225556877, -1.91308645111375, 0.956543225556877, -1.91119706742607, 0.914975834801434},
+     {0.00362168151492864, 0.00724336302985728, 0.00362168151492864, -1.82269492519631, 0.837181651256023}},
+    {{0.914969144113083, -1.82993828822617, 0.914969144113083, -1.82269492519631, 0.837181651256023},
+     {0.0133592000278565, 0.026718400055713, 0.0133592000278565, -1.64745998107698, 0.700896781188403}},
+    {{0.837089190566345, -1.67417838113269, 0.837089190566345, -1.64745998107698, 0.700896781188403},
+     {0.0461318020933129, 0.0922636041866259, 0.0461318020933129, -1.30728502884932, 0.491812237222575}},
+    {{0.699774316517975, -1.39954863303595, 0.699774316517975, -1.30728502884932, 0.491812237222575},
+     {0.145323883877042, 0.290647767754085, 0.145323883877042, -0.671029090774096, 0.252324626282266}},
+    {{0.480838429264091, -0.961676858528181, 0.480838429264091, -0.671029090774096, 0.252324626282266},
+     {0.434739348284747, 0.869478696569493, 0.434739348284747, 0.519303409225292, 0.219653983913695}},
+    {{0.956543225556877, -1.91308645111375, 0.956543225556877, -1.91119706742607, 0.914975834801434},
+     {0.80059240346457, 1.60118480692914, 0.80059240346457, 1.56101807580072, 0.641351538057563}},
+};
+#define WIDE TOC_DOMAIN_BANDS
 
 TOC_LANES_INLINE toc_lanes pass(const double q[5], double z[2][4], toc_lanes x)
 {
@@ -56,9 +53,9 @@ TOC_LANES_INLINE toc_lanes pass(const double q[5], double z[2][4], toc_lanes x)
     return y;
 }
 
-TOC_LANES_INLINE toc_lanes pass_band(struct toc_domain_band *band, toc_lanes x)
+TOC_LANES_INLINE toc_lanes pass_band(struct toc_domain *d, int b, toc_lanes x)
 {
-    return pass(band->low, band->low_z, pass(band->high, band->high_z, x));
+    return pass(edges[b].low, d->low_z[b], pass(edges[b].high, d->high_z[b], x));
 }
 
 TOC_LANES_INLINE void add_to(double sum[4], toc_lanes x)
@@ -83,9 +80,6 @@ void toc_domain_start(struct toc_domain *d, int64_t onset, int64_t first)
     memset(d, 0, sizeof *d);
     d->onset = onset;
     d->index = first;
-    for (int b = 0; b < TOC_DOMAIN_BANDS; b++)
-        make_band(&d->band[b], edge_hz[b], edge_hz[b + 1]);
-    make_band(&d->wide, WIDE_HZ, 0.45 * TOC_MODEL_RATE_HZ);
 }
 
 /* Nothing of a component that went missing may count. */
@@ -161,19 +155,21 @@ void toc_domain_push(struct toc_domain *d, const float enz[TOC_COMPONENTS])
 
     if (!d->started)
         begin(d, enz);
-    if (d->n >= TOC_DOMAIN_ROWS_MAX)
+    if (d->n >= TOC_DOMAIN_ROWS_MAX) {
+        d->index++;
         return;
+    }
     for (int c = 0; c < TOC_COMPONENTS; c++) {
         if (d->live[c] && !isfinite(enz[c]))
             drop_component(d, c);
         row[c] = d->live[c] ? (double)enz[c] - d->offset[c] : 0;
     }
     x = toc_lanes_load(row);
-    wide = pass(d->wide.high, d->wide.high_z, x);
+    wide = pass(edges[WIDE].high, d->high_z[WIDE], x);
     is_signal = d->index >= d->onset;
     is_noise = d->index < d->onset - GUARD_ROWS;
     for (int b = 0; b < TOC_DOMAIN_BANDS; b++) {
-        toc_lanes y = pass_band(&d->band[b], x);
+        toc_lanes y = pass_band(d, b, x);
 
         if (is_signal || is_noise)
             add_to(is_signal ? d->signal_band[b] : d->noise_band[b], y * y);

@@ -36,14 +36,8 @@
 
 #define TOC_DOMAIN_BANDS 6
 #define TOC_DOMAIN_MEASURES 26
-#define TOC_DOMAIN_NOISE_ROWS 500 /* rows before the onset it asks for; with less than 100 it says nothing */
+#define TOC_DOMAIN_NOISE_ROWS 300 /* rows before the onset it asks for; with less than 100 it says nothing */
 #define TOC_DOMAIN_ROWS_MAX 400   /* since the onset: what comes after 4 s changes nothing any more */
-
-/** A Butterworth pass band as two sections, and its state by component. */
-struct toc_domain_band {
-    double high[5], low[5]; /* b0 b1 b2 a1 a2 */
-    double high_z[2][4], low_z[2][4];
-};
 
 /** One followed arrival. */
 struct toc_domain {
@@ -52,7 +46,7 @@ struct toc_domain {
     bool live[TOC_COMPONENTS];
     uint32_t n_noise, n;     /* rows before, and since the onset */
     double offset[4], last[4];
-    struct toc_domain_band band[TOC_DOMAIN_BANDS], wide;
+    double high_z[TOC_DOMAIN_BANDS + 1][2][4], low_z[TOC_DOMAIN_BANDS][2][4]; /* filters: bands, then wide */
     double noise_band[TOC_DOMAIN_BANDS][4], signal_band[TOC_DOMAIN_BANDS][4]; /* sums of squares */
     double noise_wide[4], noise_raw[4], noise_sum[4];
     double signal_raw[4], signal_sum[4], lag[3][4]; /* lag 0 is the wide power */

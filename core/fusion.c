@@ -96,7 +96,7 @@ static void collect(const struct toc_fusion_settings *settings, struct toc_event
     for (size_t i = 0; i < n && event->n_magnitudes < TOC_EVENT_PICKS_MAX; i++) {
         const struct toc_event_pick *pick = pick_of(event, &estimates[i]);
 
-        if (pick && station_magnitude(settings, &estimates[i], hypot(pick->distance_km, depth),
+        if (pick && !pick->left_out && station_magnitude(settings, &estimates[i], hypot(pick->distance_km, depth),
                                       &event->magnitudes[event->n_magnitudes]))
             event->n_magnitudes++;
     }
@@ -308,13 +308,13 @@ static bool has_twin_before(const struct toc_event *event, uint16_t index)
     return false;
 }
 
-/* A co-located group and a suspect S are left out by rule, not because they disagree. */
+/* A co-located group, a suspect S and what is foreign are left out by rule, not because they disagree. */
 static double used_share(const struct toc_event *event)
 {
     int used = 0, may = 0;
 
     for (uint16_t i = 0; i < event->n_picks; i++) {
-        if (has_twin_before(event, i) || (double)event->picks[i].pick.sigma_s >= TOC_LOCATE_SIGMA_MAX_S)
+        if (has_twin_before(event, i) || event->picks[i].left_out || (double)event->picks[i].pick.sigma_s >= TOC_LOCATE_SIGMA_MAX_S)
             continue;
         may++;
         used += event->picks[i].used;
@@ -350,6 +350,42 @@ double toc_fusion_score(const struct toc_score_terms *terms)
            pow(clamp01(terms->magnitude), 0.2);
 }
 
+/* --- what made it -------------------------------------------------------------------------------------------- */
+
+static void take_verdicts(struct toc_event *event, const struct toc_estimate *estimates, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        for (uint16_t i = 0; i < event->n_picks; i++)
+            if (event->picks[i].pick.id == estimates[k].pick_id)
+                event->picks[i].pick.domain = estimates[k].domain;
+}
+
+/* The first group of each site votes for its class with that class's probability. */
+static struct toc_verdict verdict_of(const struct toc_event *event)
+{
+    double votes[TOC_DOMAIN_CLASSES] = {0}, foreign = 0.0;
+    struct toc_verdict verdict = {.kind = TOC_DOMAIN_UNKNOWN};
+    int n = 0, best = TOC_DOMAIN_LOCAL;
+
+    for (uint16_t i = 0; i < event->n_picks; i++) {
+        const struct toc_pick *pick = &event->picks[i].pick;
+
+        if (pick->phase != TOC_PHASE_P || !(pick->domain.probability > 0.0f) || has_twin_before(event, i))
+            continue;
+        votes[pick->domain.kind] += (double)pick->domain.probability;
+        foreign += (double)pick->domain.foreign;
+        n++;
+    }
+    for (int k = TOC_DOMAIN_LOCAL; k < TOC_DOMAIN_CLASSES; k++)
+        best = votes[k] > votes[best] ? k : best;
+    if (n == 0)
+        return verdict;
+    verdict.kind = votes[best] >= 0.5 * n ? (enum toc_domain_class)best : TOC_DOMAIN_UNKNOWN;
+    verdict.probability = (float)(votes[best] / n);
+    verdict.foreign = (float)(foreign / n);
+    return verdict;
+}
+
 void toc_fusion_update(const struct toc_fusion_settings *settings, struct toc_event *event,
                        const struct toc_estimate *estimates, size_t n_estimates, const struct toc_site *sites,
                        size_t n_sites, toc_ns now)
@@ -367,4 +403,6 @@ void toc_fusion_update(const struct toc_fusion_settings *settings, struct toc_ev
         .magnitude = clamp01(magnitude_term(event)),
     };
     event->score = toc_fusion_score(&event->terms);
+    take_verdicts(event, estimates, n_estimates);
+    event->domain = verdict_of(event);
 }

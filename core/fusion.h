@@ -40,7 +40,8 @@
 #include "core/types.h"
 
 /**
- * Fill n_magnitudes, magnitudes, magnitude, magnitude_sigma (both NAN when no station has one), magnitude_at_least,
+ * Fill domain (the mean of what its P picks, one a site, are by now: the class with the most votes, UNKNOWN below half;
+ * foreign the mean of theirs), n_magnitudes, magnitudes, magnitude, magnitude_sigma (both NAN when no station has one), magnitude_at_least,
  * score and terms of a located event.
  *
  * @param estimates the latest step per pick, any order; those of picks the event does not hold as P are skipped

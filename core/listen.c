@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/classic.h"
+#include "core/domain.h"
 #include "core/estimator.h"
 #include "core/gate.h"
 #include "core/manifest.h"
@@ -24,7 +25,8 @@
 #define TOGETHER 16u          /* listeners that go through the network at once: their blocks stay in the cache */
 #define FRAMES_MAX (TOC_ROWS_MAX / STRIDE)
 #define STEPS 128u            /* motion steps: an onset 4 s back, 5 s of noise before it, and a block that is ahead */
-#define TRACE 640u            /* rows of the vertical, for polarity: likewise, and 1.1 s before the onset */
+#define TRACE 512u            /* rows, for polarity and class */
+#define TRACE_SURE 410        /* ... so many before the end of any hop of a block, whatever its size */
 #define NOISE_STEPS 50u       /* 5 s before an onset */
 #define FOLLOWED 2            /* arrivals followed at once: a second quake in the coda of the first */
 #define STALE_NS (60 * TOC_NS_PER_S)
@@ -41,6 +43,7 @@ struct followed {
     uint64_t pick_id;
     toc_ns onset;
     int64_t next; /* absolute step it waits for */
+    struct toc_domain domain;
 };
 
 /* What the thinking needs of the settings. */
@@ -103,7 +106,7 @@ struct toc_listener {
     /* history by absolute index */
     struct toc_motion_step steps[STEPS];
     int64_t first_step, end_step; /* kept: [first, end) */
-    float trace[TRACE];
+    float trace[TOC_COMPONENTS][TRACE];
     int64_t first_row;            /* kept: [first_row, now.end_row) */
     float last_z;
 };
@@ -302,7 +305,6 @@ static void keep_steps(struct toc_listener *l, int64_t end, const struct toc_mot
 
 static void keep_row(struct toc_listener *l, int64_t index, float z, bool clipped)
 {
-    l->trace[index % TRACE] = z;
     if (clipped)
         l->now.last_clipped = index;
     if (!(z == l->last_z)) /* also true for NAN: a missing vertical is not a flat one */
@@ -312,8 +314,11 @@ static void keep_row(struct toc_listener *l, int64_t index, float z, bool clippe
 
 static void keep_rows(struct toc_listener *l)
 {
-    for (uint32_t i = 0; i < l->block; i++)
+    for (uint32_t i = 0; i < l->block; i++) {
+        for (int c = 0; c < TOC_COMPONENTS; c++)
+            l->trace[c][(l->rows.first + i) % TRACE] = l->rows.enz[c][i];
         keep_row(l, l->rows.first + i, l->rows.enz[TOC_Z][i], l->rows.clipped[i]);
+    }
     l->now.end_row = l->rows.first + l->block;
     if (l->now.end_row - l->first_row > TRACE)
         l->first_row = l->now.end_row - TRACE;
@@ -366,13 +371,13 @@ static int8_t polarity(const struct toc_listener *l, toc_ns onset, int64_t end_r
         return 0;
     double sum = 0, square = 0;
     for (int64_t i = at - 110; i < at - 10; i++) {
-        double x = (double)l->trace[i % TRACE];
+        double x = (double)l->trace[TOC_Z][i % TRACE];
         sum += x;
         square += x * x;
     }
     double mean = sum / 100, limit = 4 * sqrt(fmax(square / 100 - mean * mean, 0));
     for (int64_t i = at - 5; i < at + 30; i++) {
-        double x = (double)l->trace[i % TRACE] - mean;
+        double x = (double)l->trace[TOC_Z][i % TRACE] - mean;
         if (fabs(x) > limit && limit > 0)
             return x > 0 ? 1 : -1;
     }
@@ -391,7 +396,17 @@ static struct followed *free_slot(struct toc_listener *l)
     return oldest;
 }
 
-static void follow(struct toc_listener *l, const struct toc_pick *pick)
+/* Rows up to here are taken into account. */
+static struct toc_verdict judge(const struct toc_listener *l, struct followed *f, int64_t end_row)
+{
+    while (f->domain.index < end_row) {
+        int64_t at = f->domain.index % TRACE;
+        toc_domain_push(&f->domain, (float[]){l->trace[TOC_E][at], l->trace[TOC_N][at], l->trace[TOC_Z][at]});
+    }
+    return toc_domain_judge(&f->domain);
+}
+
+static void follow(struct toc_listener *l, struct toc_pick *pick, int64_t end_row)
 {
     struct toc_motion_step noise[NOISE_STEPS];
     int64_t onset = pick->time / (TOC_STEP_SAMPLES * TOC_GRID_NS);
@@ -407,6 +422,11 @@ static void follow(struct toc_listener *l, const struct toc_pick *pick)
     f->onset = pick->time;
     f->pick_id = pick->id;
     f->next = onset;
+    int64_t row = (pick->time + TOC_GRID_NS / 2) / TOC_GRID_NS, first = row - TOC_DOMAIN_NOISE_ROWS;
+    if (first < end_row - TRACE_SURE)
+        first = end_row - TRACE_SURE;
+    toc_domain_start(&f->domain, row, first > l->first_row ? first : l->first_row);
+    pick->domain = judge(l, f, end_row);
 }
 
 /* An S belongs to the youngest followed P before it. */
@@ -420,15 +440,20 @@ static void note_s(struct toc_listener *l, toc_ns time)
         toc_estimator_note_s(best->estimator, time);
 }
 
-static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_step,
+static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_row,
                           struct toc_model_scratch *scratch, struct toc_listener_result *result)
 {
+    int64_t end_step = end_row / TOC_STEP_SAMPLES;
     if (f->next < l->first_step) /* cannot be: steps outlive the delay of any pick */
         f->active = false;
+    struct toc_verdict verdict = {0};
+    if (f->active && f->next < end_step)
+        verdict = judge(l, f, end_row);
     while (f->active && f->next < end_step) {
         struct toc_estimate estimate;
         if (toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &estimate) == 1) {
             bool room = result->n_estimates < TOC_LISTEN_ESTIMATES_MAX;
+            estimate.domain = verdict;
             result->estimates[room ? result->n_estimates++ : result->n_estimates - 1] = estimate;
             f->active = (double)estimate.after_p_s < l->rules.follow_s;
         }
@@ -458,11 +483,11 @@ static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float
     pick->snr_db = toc_features_snr_db(features);
     pick->polarity = pick->phase == TOC_PHASE_P ? polarity(l, pick->time, end_row) : 0;
     pick->classical_ratio = toc_classic_recent(l->classic);
-    result->picks[result->n_picks++] = *pick;
     if (pick->phase == TOC_PHASE_S)
         note_s(l, pick->time);
     else if (l->stand.has_vertical)
-        follow(l, pick);
+        follow(l, pick, end_row);
+    result->picks[result->n_picks++] = *pick;
 }
 
 /* The vertical where it is, else a horizontal. Another one than before begins anew. */
@@ -503,7 +528,7 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
     for (int i = 0; i < FOLLOWED; i++)
-        step_followed(l, &l->followed[i], end / TOC_STEP_SAMPLES, scratch, result);
+        step_followed(l, &l->followed[i], end, scratch, result);
     result->n_hops += !l->stream || frames;
     result->n_gated += l->stream && !frames;
 }

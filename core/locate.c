@@ -118,9 +118,11 @@ static double elevation_s(const struct toc_locator *l, const struct toc_site *si
     return isfinite(site->elevation_km) ? site->elevation_km / toc_travel_surface_kms(l->travel, phase) : 0.0;
 }
 
-static bool pick_valid(const struct toc_pick *pick, const struct toc_site *sites, size_t n_sites)
+static bool pick_valid(const struct toc_event_pick *ep, const struct toc_site *sites, size_t n_sites)
 {
-    return pick->site < n_sites && pick->time != TOC_NS_NONE && pick->sigma_s < TOC_LOCATE_SIGMA_MAX_S &&
+    const struct toc_pick *pick = &ep->pick;
+
+    return !ep->left_out && pick->site < n_sites && pick->time != TOC_NS_NONE && pick->sigma_s < TOC_LOCATE_SIGMA_MAX_S &&
            site_placed(&sites[pick->site]);
 }
 
@@ -132,7 +134,7 @@ static bool has_twin(const struct toc_event *event, uint16_t index, const struct
     for (uint16_t i = 0; i < index; i++) {
         const struct toc_pick *other = &event->picks[i].pick;
 
-        if (other->site == pick->site && other->phase == pick->phase && pick_valid(other, sites, n_sites))
+        if (other->site == pick->site && other->phase == pick->phase && pick_valid(&event->picks[i], sites, n_sites))
             return true;
     }
     return false;
@@ -148,7 +150,7 @@ static void take_picks(struct toc_locator *l, const struct toc_event *event, con
         double sigma = fmax(SIGMA_MIN_S, isfinite(pick->sigma_s) ? (double)pick->sigma_s : 0.0);
         const struct toc_site *site;
 
-        if (!pick_valid(pick, sites, n_sites) || has_twin(event, i, sites, n_sites))
+        if (!pick_valid(&event->picks[i], sites, n_sites) || has_twin(event, i, sites, n_sites))
             continue;
         if (l->reference == TOC_NS_NONE)
             l->reference = pick->time;

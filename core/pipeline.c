@@ -486,6 +486,22 @@ static void associate(struct toc_pipeline *p, const struct toc_pick *pick, toc_n
         w->news = true;
 }
 
+/* The associator is told when a P passes its limit, this way or that, and of the first verdict. */
+static void note_verdict(struct toc_pipeline *p, const struct toc_estimate *e, toc_ns now)
+{
+    const struct toc_estimate *last = &p->estimates[e->pick_id % ESTIMATES_KEPT];
+    double limit = p->settings.associator.foreign;
+    struct toc_event *event;
+    if (last->pick_id == e->pick_id && ((double)last->domain.foreign >= limit) == ((double)e->domain.foreign >= limit))
+        return;
+    enum toc_assoc result =
+        toc_associator_judge(p->associator, e->pick_id, &e->domain, p->sites, p->n_sites, now, &event);
+    p->stats.events += result == TOC_ASSOC_OPENED;
+    struct watch *w = result == TOC_ASSOC_JOINED || result == TOC_ASSOC_OPENED ? watch_of(p, event->id) : NULL;
+    if (w)
+        w->news = true;
+}
+
 static size_t estimates_of(const struct toc_pipeline *p, const struct toc_event *event, struct toc_estimate *ret)
 {
     size_t n = 0;
@@ -506,6 +522,14 @@ static const struct toc_station_magnitude *magnitude_of(const struct toc_event *
     return NULL;
 }
 
+static const char *left_out_reason(enum toc_domain_class kind)
+{
+    return kind == TOC_DOMAIN_TELESEISM     ? "left out: arrival looks like a teleseism"
+           : kind == TOC_DOMAIN_NOISE       ? "left out: arrival looks like noise"
+           : kind == TOC_DOMAIN_CALIBRATION ? "left out: arrival looks like the instrument's own"
+                                            : "left out: arrival does not look like a local quake";
+}
+
 /* One line for each used or refused station of the event: the one reason. */
 static void describe_station(const struct toc_pipeline *p, const struct toc_event *event,
                              const struct toc_event_pick *ep, struct toc_alert_station *ret)
@@ -515,7 +539,8 @@ static void describe_station(const struct toc_pipeline *p, const struct toc_even
     snprintf(ret->sid, sizeof ret->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[ep->pick.group])));
     ret->used = ep->used;
     ret->weight = m ? m->weight : 0;
-    ret->reason = !ep->used ? "arrival does not fit the origin"
+    ret->reason = ep->left_out ? left_out_reason(ep->pick.domain.kind)
+                  : !ep->used ? "arrival does not fit the origin"
                   : !m      ? "time only: no gain or too little signal"
                   : m->saturated ? "time; size is a lower bound: clipped or window too short"
                                  : "time and size";
@@ -630,6 +655,7 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
             associate(p, &result->picks[k], now);
         }
         for (uint32_t k = 0; k < result->n_estimates; k++) {
+            note_verdict(p, &result->estimates[k], now);
             p->estimates[result->estimates[k].pick_id % ESTIMATES_KEPT] = result->estimates[k];
             p->stats.estimates++;
             queue_estimate(p, &result->estimates[k]);

@@ -121,7 +121,8 @@ struct toc_event_pick {
     double residual_s;       /* observed - predicted, with the event's current origin */
     double distance_km;      /* epicentral, current origin */
     double azimuth_deg;      /* event to station */
-    bool used;               /* false: kept but found to be an outlier */
+    bool used;               /* false: kept but found to be an outlier, or left out */
+    bool left_out;           /* by the associator: too likely no arrival of a local quake (pick.domain) */
 };
 
 /** The magnitude of one station as it enters an event. */
@@ -161,6 +162,7 @@ struct toc_event {
     bool magnitude_at_least;       /* true: a lower bound (clipped or short windows) */
     double score;                  /* 0..1 */
     struct toc_score_terms terms;
+    struct toc_verdict domain;     /* of its P picks together, core/fusion.h */
 };
 
 enum toc_alert_type {
@@ -202,6 +204,7 @@ struct toc_alert {
     bool magnitude_at_least;
     double score;
     struct toc_score_terms terms;
+    struct toc_verdict domain;
     uint16_t n_stations;
     struct toc_alert_station stations[TOC_ALERT_STATIONS_MAX];
     uint16_t n_targets;

@@ -232,6 +232,8 @@ static const struct toc_row config_rows[] = {
     NUMBER("associator.min_expected", core.associator.min_expected, 0, 1, NULL,
            "Share of the sites that should have seen the event and did, to open it."),
     NUMBER("associator.close_s", core.associator.close_s, 10, 3600, "s", "An event without news is closed after this."),
+    NUMBER("associator.foreign", core.associator.foreign, 0.5, 1, NULL,
+           "A P is left out while it is this likely to be a teleseism, noise or the instrument's own."),
 
     NUMBER("fusion.lstm_weight", core.fusion.lstm_weight, 0, 1, NULL,
            "Weight of the network's magnitude against the classical one."),

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "core/alert.h"
+#include "core/domain.h"
 
 static void start(struct toc_json *json, const struct toc_envelope *envelope, const char *type, char *buf, size_t size)
 {
@@ -44,6 +45,13 @@ static const char *method_str(enum toc_pick_method method)
     return method == TOC_METHOD_CNN ? "cnn" : "classical";
 }
 
+static void put_domain(struct toc_json *json, const struct toc_verdict *verdict)
+{
+    toc_json_text(json, "domain", toc_domain_str(verdict->kind));
+    toc_json_number(json, "domain_probability", (double)verdict->probability, 3);
+    toc_json_number(json, "foreign", (double)verdict->foreign, 3);
+}
+
 int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_report *report, char *buf, size_t size)
 {
     const struct toc_pick *pick = &report->pick;
@@ -62,6 +70,7 @@ int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_r
     toc_json_number(&json, "classical_ratio", (double)pick->classical_ratio, 2);
     toc_json_integer(&json, "polarity", pick->polarity);
     toc_json_count(&json, "revision", pick->revision);
+    put_domain(&json, &pick->domain);
     return end(&json);
 }
 
@@ -91,6 +100,7 @@ int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_es
     toc_json_number(&json, "window_s", (double)e->window_s, 2);
     toc_json_bool(&json, "clipped", e->clipped);
     toc_json_bool(&json, "s_guarded", e->s_guarded);
+    put_domain(&json, &e->domain);
     return end(&json);
 }
 
@@ -206,6 +216,7 @@ int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert
     toc_json_text(&json, "status", envelope->status);
     put_origin(&json, &alert->origin);
     put_score(&json, alert);
+    put_domain(&json, &alert->domain);
     put_stations(&json, alert);
     put_targets(&json, alert);
     toc_json_text(&json, "method", method_str(alert->method));

@@ -105,7 +105,8 @@ static void check_pick(void **state)
     (void)state;
 
     check_common(root, "pick");
-    must_have(root, "sid:s phase:s time:s time_ns:i probability:r declared:s method:s snr_db:n classical_ratio:r polarity:i revision:i");
+    must_have(root, "sid:s phase:s time:s time_ns:i probability:r declared:s method:s snr_db:n classical_ratio:r polarity:i revision:i "
+                    "domain:s domain_probability:r foreign:r");
     assert_string_equal(json_string_value(json_object_get(root, "sid")), "FDSN:CI_CCC__H_H");
     assert_string_equal(json_string_value(json_object_get(root, "phase")), "S");
     assert_string_equal(json_string_value(json_object_get(root, "method")), "classical");
@@ -192,7 +193,8 @@ static void check_alert(void **state)
     check_common(root, "update");
     must_have(root, "event:s version:i status:s origin_time:s origin_time_ns:i origin_time_sigma_s:r latitude:r "
                     "longitude:r horizontal_sigma_km:r depth_km:r depth_sigma_km:r magnitude:r magnitude_sigma:r "
-                    "magnitude_at_least:b score:r score_terms:o stations:a targets:a method:s rule:s reason:s "
+                    "magnitude_at_least:b score:r score_terms:o domain:s "
+                    "domain_probability:r foreign:r stations:a targets:a method:s rule:s reason:s "
                     "config_revision:i model:o issued:s issued_ns:i ledger:o");
     must_have(json_object_get(root, "score_terms"), "evidence:r stations:r residual:r expected:r magnitude:r");
     must_have(json_object_get(root, "ledger"), "sample_to_arrival:n arrival_to_decision:n decision_to_sent:r");

@@ -19,7 +19,7 @@ import pool as pool_module  # noqa: E402
 import simulated  # noqa: E402
 
 RATE = 100
-NOISE, AFTER = 500, 400
+NOISE, AFTER = 300, 400
 MEASURES = 26
 ENDS = (5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400)
 CLASSES = ("local quake", "teleseism", "blast", "noise", "calibration")
@@ -96,12 +96,22 @@ def picked(rows, onset):
 
 # ---- spoiling ---------------------------------------------------------------------------------------------------------
 
+def clipped(rows, onset, rng):
+    """Cut at a fixed height, as near a strong quake."""
+    if rng.random() < 0.12:
+        middle = np.nanmean(rows[:onset], axis=0)
+        top = np.nanmax(np.abs(rows[onset:] - middle)) * np.exp(rng.uniform(np.log(0.05), np.log(0.8)))
+        if top > 6 * np.nanmax(np.abs(rows[:onset] - middle)):
+            rows = middle + np.clip(rows - middle, -top, top)
+    return rows
+
+
 def thin(rows, onset, rng):
     """As a digitiser of 40 or 50 Hz, or a vertical alone, would have had it."""
     if rng.random() < 0.2:
         corner = rng.choice([8.0, 12.0, 16.0, 20.0])
         rows = lfilter(*butter(4, corner, fs=RATE), rows - rows[:1], axis=0)
-    if rng.random() < 0.12 and np.isfinite(rows[:, 2]).all():
+    if rng.random() < 0.2 and np.isfinite(rows[:, 2]).all():
         rows[:, :2] = np.nan
     return rows
 
@@ -284,7 +294,7 @@ class Maker:
                         rows = mixed(rows, onset, self.quiet_rows(len(rows)), rng)
                         if not picked(rows, onset):
                             continue
-                    yield (thin(rows, onset, rng) if k else rows), onset, s.group
+                    yield (thin(clipped(rows, onset, rng), onset, rng) if k else rows), onset, s.group
 
     def noises(self, each, on=2.5):
         rng = self.rng
@@ -322,7 +332,7 @@ class Maker:
             onset = int(one["p"]) + int(np.clip(8 * self.rng.standard_normal(), -20, 25))
             rows = one["rows"][onset - NOISE:onset + AFTER].astype("f8")
             if picked(rows, NOISE):
-                yield thin(rows, NOISE, self.rng), NOISE, "simulated"
+                yield thin(clipped(rows, NOISE, self.rng), NOISE, self.rng), NOISE, "simulated"
 
     def artefacts(self, count):
         for _ in range(count):

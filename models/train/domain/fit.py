@@ -19,7 +19,7 @@ import torch
 import examples as ex
 
 HIDDEN = 16
-SHARE = {ex.LOCAL: 0.40, ex.TELESEISM: 0.15, ex.BLAST: 0.08, ex.NOISY: 0.20, ex.CALIBRATION: 0.17}  # of the loss
+SHARE = {ex.LOCAL: 0.48, ex.TELESEISM: 0.14, ex.BLAST: 0.06, ex.NOISY: 0.16, ex.CALIBRATION: 0.16}  # of the loss
 SMOOTH = 0.01
 
 
