@@ -198,7 +198,7 @@ static void write_pick(const struct toc_associator *a, struct toc_event_pick *sl
 
     *slot = (struct toc_event_pick){.pick = *pick, .used = used && !foreign, .left_out = foreign};
     slot->pick.phase = phase;
-    if (phase != pick->phase)
+    if (phase != pick->phase || pick->standing == TOC_STANDING_WITHDRAWN)
         slot->pick.sigma_s = TOC_ASSOCIATOR_SUSPECT_SIGMA_S;
 }
 
@@ -588,7 +588,8 @@ static bool revise(struct toc_associator *a, const struct toc_pick *pick, toc_ns
 
         if (!old)
             continue;
-        write_pick(a, old, pick, old->pick.phase, old->used || old->left_out);
+        write_pick(a, old, pick, old->pick.phase,
+                   (old->used || old->left_out) && pick->standing != TOC_STANDING_WITHDRAWN);
         a->events[i].changed = now;
         *ret_event = &a->events[i];
         return true;
@@ -649,6 +650,8 @@ enum toc_assoc toc_associator_add(struct toc_associator *associator, const struc
     if (revise(a, pick, now, ret_event))
         return TOC_ASSOC_JOINED;
     drop_revised(a, pick->id);
+    if (pick->standing == TOC_STANDING_WITHDRAWN)
+        return TOC_ASSOC_WITHDRAWN;
     return place(a, pick, sites, n_sites, now, ret_event);
 }
 

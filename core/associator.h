@@ -23,7 +23,8 @@
 #define TOC_ASSOCIATOR_EVENTS 16
 #define TOC_ASSOCIATOR_HELD 512
 
-/* sigma_s of a P pick that fits only as the S of its event: it is kept as an S that the locator must not use. */
+/* sigma_s of a P pick that fits only as the S of its event, and of one that was withdrawn: it is kept (the first as an S),
+ * and the locator must not use it. */
 #define TOC_ASSOCIATOR_SUSPECT_SIGMA_S 9.0f
 
 struct toc_associator;
@@ -35,6 +36,7 @@ enum toc_assoc {
     TOC_ASSOC_HELD,     /* waits up to window_s for others */
     TOC_ASSOC_REJECTED, /* not usable: unknown site, no number, older than the window or more than 10 s ahead of now, a
                            second pick of the same group and phase, or its event holds 96 picks already */
+    TOC_ASSOC_WITHDRAWN, /* it was, while it waited or before: forgotten, until a later revision brings it back */
     TOC_ASSOC_FULL      /* 16 events are open, or 512 picks wait: nothing is evicted, because losing a live event
                            is worse than missing a new one */
 };
@@ -64,7 +66,8 @@ void toc_associator_configure(struct toc_associator *associator, const struct to
  * coda (from P to S + (S - P) + 20 s; with a known magnitude instead of the 20: 10^(0.4 M - 0.6) within 10..120 s)
  * count as likely false ones, one per 20 s: an aftershock needs more sites to be believed than a first shock.
  *
- * @param pick       borrowed; copied if kept. A pick with a known id replaces its earlier revision
+ * @param pick       borrowed; copied if kept. A pick with a known id replaces its earlier revision; one
+ *                   that was withdrawn stays with its event and counts for nothing there, until it is brought back
  * @param sites      index = pick->site
  * @param now        UTC of this step, never read from a clock
  * @param ret_event  the event joined or opened, borrowed until the next call; untouched for the other results

@@ -22,6 +22,20 @@ const struct toc_contract toc_contract_picker = {
     .outputs = "noise p s p_age_s p_ln_scale s_age_s s_ln_scale",
 };
 
+/* Whole windows. The places of the onset are bins of 20 ms, from 1 s before the middle on. */
+const struct toc_contract toc_contract_second = {
+    .kind = "second",
+    .input_version = 1,
+    .rate_hz = 100,
+    .stride = 0,
+    .inputs = "hp_e hp_n hp_z fast_slow_e fast_slow_n fast_slow_z rms_2s_30s seen",
+    .outputs = "nothing p s "
+               "b00 b01 b02 b03 b04 b05 b06 b07 b08 b09 b10 b11 b12 b13 b14 b15 b16 b17 b18 b19 b20 b21 b22 b23 b24 "
+               "b25 b26 b27 b28 b29 b30 b31 b32 b33 b34 b35 b36 b37 b38 b39 b40 b41 b42 b43 b44 b45 b46 b47 b48 b49 "
+               "b50 b51 b52 b53 b54 b55 b56 b57 b58 b59 b60 b61 b62 b63 b64 b65 b66 b67 b68 b69 b70 b71 b72 b73 b74 "
+               "b75 b76 b77 b78 b79 b80 b81 b82 b83 b84 b85 b86 b87 b88 b89 b90 b91 b92 b93 b94 b95 b96 b97 b98 b99",
+};
+
 const struct toc_contract toc_contract_estimator = {
     .kind = "estimator",
     .input_version = 1,
@@ -34,7 +48,7 @@ const struct toc_contract toc_contract_estimator = {
 
 const struct toc_contract *toc_contract_of(const char *kind)
 {
-    static const struct toc_contract *const all[] = {&toc_contract_picker, &toc_contract_estimator};
+    static const struct toc_contract *const all[] = {&toc_contract_picker, &toc_contract_second, &toc_contract_estimator};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
         if (strcmp(all[i]->kind, kind) == 0)

@@ -25,6 +25,8 @@ struct toc_contract {
 
 /** Feature rows of core/window.h -> frames of core/picker.h. */
 extern const struct toc_contract toc_contract_picker;
+/** Windows of core/second.h. */
+extern const struct toc_contract toc_contract_second;
 /** Input rows of core/estimator.h, 10 a second -> its four outputs. */
 extern const struct toc_contract toc_contract_estimator;
 

@@ -18,6 +18,7 @@
 #include "core/gate.h"
 #include "core/manifest.h"
 #include "core/picker.h"
+#include "core/second.h"
 #include "core/window.h"
 
 #define STRIDE 5u             /* rows per frame of the picker network */
@@ -42,7 +43,8 @@ struct followed {
     bool active;
     uint64_t pick_id;
     toc_ns onset;
-    int64_t next; /* absolute step it waits for */
+    toc_ns s_time; /* S that was noted, TOC_NS_NONE none */
+    int64_t next;  /* absolute step it waits for */
     struct toc_domain domain;
 };
 
@@ -100,6 +102,7 @@ struct toc_listener {
     struct toc_picker picker;
     struct toc_classic *classic;     /* owned */
     int heard;                       /* the component it listens to */
+    struct toc_second *second;       /* owned; NULL: picks are said once */
     struct followed followed[FOLLOWED];
     struct progress now;
     struct toc_gate *gate;           /* owned; with the stream */
@@ -113,6 +116,7 @@ struct toc_listener {
 
 struct toc_listen_scratch {
     struct toc_model_scratch *picker;    /* owned; NULL: classical */
+    struct toc_model_scratch *second;    /* owned; NULL: picks are said once */
     struct toc_model_scratch *estimator; /* owned; NULL: peaks alone */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
     float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
@@ -145,6 +149,8 @@ static int create_stages(struct toc_listener *l, const struct toc_listener_parts
         r = toc_classic_create(&l->classic);
     for (int i = 0; i < FOLLOWED && r == 0; i++)
         r = toc_estimator_create(parts->estimator, &l->followed[i].estimator);
+    if (r == 0 && parts->second)
+        r = toc_second_create(parts->second, &l->second);
     return r == 0 ? create_networks(l, parts) : r;
 }
 
@@ -189,6 +195,7 @@ void toc_listener_destroy(struct toc_listener *l)
         return;
     for (int i = 0; i < FOLLOWED; i++)
         toc_estimator_destroy(l->followed[i].estimator);
+    toc_second_destroy(l->second);
     toc_classic_destroy(l->classic);
     toc_model_stream_destroy(l->stream);
     free(l->gate);
@@ -283,6 +290,8 @@ static void restart(struct toc_listener *l, int64_t index)
     }
     toc_classic_reset(l->classic);
     toc_picker_reset(&l->picker);
+    if (l->second)
+        toc_second_reset(l->second);
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
     l->first_row = index;
@@ -356,6 +365,8 @@ static void prepare(struct toc_listener *l, float *ret_features)
     if (l->rows.restart)
         restart(l, l->rows.first);
     toc_features_push_rows(l->features, enz, l->block, ret_features);
+    if (l->second)
+        toc_second_keep(l->second, l->rows.first, ret_features, l->block);
     keep_rows(l);
     feed_motion(l);
 }
@@ -406,22 +417,36 @@ static struct toc_verdict judge(const struct toc_listener *l, struct followed *f
     return toc_domain_judge(&f->domain);
 }
 
-static void follow(struct toc_listener *l, struct toc_pick *pick, int64_t end_row)
+static int64_t step_of(toc_ns time)
+{
+    return time / (TOC_STEP_SAMPLES * TOC_GRID_NS);
+}
+
+/* @return false: no motion was seen there, since it just restarted, or none is kept any more */
+static bool start_estimator(struct toc_listener *l, struct followed *f, const struct toc_pick *pick)
 {
     struct toc_motion_step noise[NOISE_STEPS];
-    int64_t onset = pick->time / (TOC_STEP_SAMPLES * TOC_GRID_NS);
+    int64_t onset = step_of(pick->time);
     if (onset < l->first_step || onset > l->end_step)
-        return; /* no motion was seen there: just restarted */
+        return false;
     size_t n = 0;
     int64_t from = onset - NOISE_STEPS;
     for (int64_t i = from < l->first_step ? l->first_step : from; i < onset; i++)
         noise[n++] = l->steps[i % STEPS];
-    struct followed *f = free_slot(l);
     toc_estimator_start(f->estimator, pick, noise, n, isfinite(l->stand.scale));
     f->active = true;
     f->onset = pick->time;
     f->pick_id = pick->id;
+    f->s_time = TOC_NS_NONE;
     f->next = onset;
+    return true;
+}
+
+static void follow(struct toc_listener *l, struct toc_pick *pick, int64_t end_row)
+{
+    struct followed *f = free_slot(l);
+    if (!start_estimator(l, f, pick))
+        return;
     int64_t row = (pick->time + TOC_GRID_NS / 2) / TOC_GRID_NS, first = row - TOC_DOMAIN_NOISE_ROWS;
     if (first < end_row - TRACE_SURE)
         first = end_row - TRACE_SURE;
@@ -436,8 +461,10 @@ static void note_s(struct toc_listener *l, toc_ns time)
     for (int i = 0; i < FOLLOWED; i++)
         if (l->followed[i].active && l->followed[i].onset < time && (!best || l->followed[i].onset > best->onset))
             best = &l->followed[i];
-    if (best)
-        toc_estimator_note_s(best->estimator, time);
+    if (!best)
+        return;
+    best->s_time = time;
+    toc_estimator_note_s(best->estimator, time);
 }
 
 static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_row,
@@ -458,6 +485,42 @@ static void step_followed(struct toc_listener *l, struct followed *f, int64_t en
             f->active = (double)estimate.after_p_s < l->rules.follow_s;
         }
     }
+}
+
+/* A revised onset: within a step of the old one the estimator goes on, its peaks and its network have seen the same.
+ * Farther off it begins again there and takes the kept steps up to where it was; estimates it gave stay given. What made the
+ * arrival is asked of it as it was said first. */
+static void follow_revised(struct toc_listener *l, struct followed *f, const struct toc_pick *pick,
+                           struct toc_model_scratch *scratch)
+{
+    int64_t moved = step_of(pick->time) - step_of(f->onset), was = f->next;
+    toc_ns s_time = f->s_time;
+    struct toc_estimate unsaid;
+    if ((moved >= -1 && moved <= 1) || !start_estimator(l, f, pick))
+        return;
+    while (f->next < was)
+        (void)toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &unsaid);
+    f->s_time = s_time;
+    if (s_time != TOC_NS_NONE)
+        toc_estimator_note_s(f->estimator, s_time);
+}
+
+static void revise_picks(struct toc_listener *l, int64_t end_row, struct toc_listen_scratch *scratch,
+                         struct toc_listener_result *result)
+{
+    uint32_t first = result->n_picks;
+    if (!l->second)
+        return;
+    result->n_picks += (uint32_t)toc_second_look(l->second, &l->rules.picker, scratch->second, end_row,
+                                                 result->picks + first, TOC_LISTEN_PICKS_MAX - first);
+    for (uint32_t i = first; i < result->n_picks; i++)
+        for (int k = 0; k < FOLLOWED; k++) {
+            struct followed *f = &l->followed[k];
+            if (!f->active || f->pick_id != result->picks[i].id)
+                continue;
+            result->picks[i].domain = judge(l, f, end_row);
+            follow_revised(l, f, &result->picks[i], scratch->estimator);
+        }
 }
 
 /* Said only when the filters have settled. */
@@ -487,6 +550,8 @@ static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float
         note_s(l, pick->time);
     else if (l->stand.has_vertical)
         follow(l, pick, end_row);
+    if (l->second && l->stand.has_vertical)
+        toc_second_watch(l->second, pick);
     result->picks[result->n_picks++] = *pick;
 }
 
@@ -516,7 +581,7 @@ static uint32_t pick_classic(struct toc_listener *l, uint32_t from, uint32_t to,
 
 /* Picks of one hop, then the steps that are complete at its end. @param features of its last row */
 static void conclude_hop(struct toc_listener *l, uint32_t from, const float *features, const float *frames,
-                         struct toc_model_scratch *scratch, struct toc_listener_result *result)
+                         struct toc_listen_scratch *scratch, struct toc_listener_result *result)
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
     int64_t first = l->rows.first + from, end = first + l->hop;
@@ -527,16 +592,16 @@ static void conclude_hop(struct toc_listener *l, uint32_t from, const float *fea
                    : 0;
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
+    revise_picks(l, end, scratch, result);
     for (int i = 0; i < FOLLOWED; i++)
-        step_followed(l, &l->followed[i], end, scratch, result);
+        step_followed(l, &l->followed[i], end, scratch->estimator, result);
     result->n_hops += !l->stream || frames;
     result->n_gated += l->stream && !frames;
 }
 
-/* @param features of the block, @param frames of its whole hops, NULL when the gate kept them from the network, @param scratch of
- * the estimator */
+/* @param features of the block, @param frames of its whole hops, NULL when the gate kept them from the network */
 static void conclude(struct toc_listener *l, const float *features, const float *frames,
-                     struct toc_model_scratch *scratch, struct toc_listener_result *result)
+                     struct toc_listen_scratch *scratch, struct toc_listener_result *result)
 {
     uint32_t lead = lead_rows(l);
     result->n_hops = result->n_picks = result->n_estimates = result->n_gated = 0;
@@ -549,8 +614,8 @@ static void conclude(struct toc_listener *l, const float *features, const float 
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
 
-int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *estimator,
-                              struct toc_listen_scratch **ret_scratch)
+int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *second,
+                              const struct toc_model *estimator, struct toc_listen_scratch **ret_scratch)
 {
     struct toc_listen_scratch *s = calloc(1, sizeof *s);
     int r = 0;
@@ -558,6 +623,8 @@ int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_m
         return -ENOMEM;
     if (picker)
         r = toc_model_scratch_create(picker, 2 * TOC_ROWS_MAX, &s->picker);
+    if (r == 0 && second)
+        r = toc_model_scratch_create(second, TOC_SECOND_ROWS, &s->second);
     if (r == 0 && estimator)
         r = toc_model_scratch_create(estimator, 1, &s->estimator);
     if (r < 0) {
@@ -573,6 +640,7 @@ void toc_listen_scratch_destroy(struct toc_listen_scratch *s)
     if (!s)
         return;
     toc_model_scratch_destroy(s->estimator);
+    toc_model_scratch_destroy(s->second);
     toc_model_scratch_destroy(s->picker);
     free(s);
 }
@@ -658,8 +726,7 @@ static void run_together(struct toc_listener *const *listeners, uint32_t n, stru
         if (waiting[i] > 0)
             push_alike(listeners, n, s, i, waiting);
     for (uint32_t i = 0; i < n; i++)
-        conclude(listeners[i], features_of(s, i), s->gated[i] ? NULL : frames_of(s, i), s->estimator,
-                 &ret_results[i]);
+        conclude(listeners[i], features_of(s, i), s->gated[i] ? NULL : frames_of(s, i), s, &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,
@@ -678,23 +745,29 @@ static void apply_expectation(struct toc_listener *l, uint64_t pick_id, toc_ns s
             toc_estimator_expect_s(l->followed[i].estimator, s_time);
 }
 
-static void give_id(struct toc_listener *l, struct toc_listener_result *result, struct toc_pick *pick, uint64_t id)
+/* A pick and what hangs on it gets its id; revisions of the same block come after it. */
+static void give_id(struct toc_listener *l, struct toc_listener_result *result, uint64_t unborn, uint64_t id)
 {
     for (int i = 0; i < FOLLOWED; i++)
-        if (l->followed[i].pick_id == pick->id) {
+        if (l->followed[i].pick_id == unborn) {
             l->followed[i].pick_id = id;
             toc_estimator_rename(l->followed[i].estimator, id);
         }
     for (uint32_t i = 0; i < result->n_estimates; i++)
-        if (result->estimates[i].pick_id == pick->id)
+        if (result->estimates[i].pick_id == unborn)
             result->estimates[i].pick_id = id;
-    pick->id = id;
+    for (uint32_t i = 0; i < result->n_picks; i++)
+        if (result->picks[i].id == unborn)
+            result->picks[i].id = id;
+    if (l->second)
+        toc_second_rename(l->second, unborn, id);
 }
 
 void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct toc_listener_result *result)
 {
     for (uint32_t i = 0; i < result->n_picks; i++)
-        give_id(l, result, &result->picks[i], (*next_pick_id)++);
+        if (result->picks[i].revision == 0)
+            give_id(l, result, result->picks[i].id, (*next_pick_id)++);
     if (result->n_hops + result->n_gated > 0)
         l->picked_until = (l->rows.first + l->block) * TOC_GRID_NS;
     drop_rows(&l->rows, l->block);

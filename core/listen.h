@@ -25,8 +25,8 @@
 
 struct toc_listener;
 
-/** Most picks of one block, and estimates of one block (two followed arrivals, steps of 0.1 s in 1 s). */
-#define TOC_LISTEN_PICKS_MAX 8
+/** Most picks of one block, revisions included, and estimates of one block (two followed arrivals, steps of 0.1 s in 1 s). */
+#define TOC_LISTEN_PICKS_MAX 16
 #define TOC_LISTEN_ESTIMATES_MAX 24
 
 /** What a listener is made from. */
@@ -35,6 +35,7 @@ struct toc_listener_parts {
     uint32_t group, site;                  /* its places in the registry, stamped on picks */
     const struct toc_inventory *inventory; /* borrowed until destroy */
     const struct toc_model *picker;        /* borrowed until destroy; NULL: the classical picker */
+    const struct toc_model *second;        /* borrowed until destroy; NULL: picks are said once (core/second.h) */
     const struct toc_model *estimator;     /* borrowed until destroy; NULL: peaks alone */
     const struct toc_settings *settings;   /* copied; hop_s and ring_s are used here only */
 };
@@ -73,17 +74,17 @@ struct toc_listener_result {
     uint32_t n_hops; /* that went through the picker; 0: rows before the first whole hop after a restart */
     uint32_t n_gated; /* that did not, for quiet */
     uint32_t n_picks, n_estimates;
-    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];             /* ids are given by toc_listener_give() */
+    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];             /* first words and revisions; ids are given by toc_listener_give() */
     struct toc_estimate estimates[TOC_LISTEN_ESTIMATES_MAX]; /* each step of each followed arrival */
 };
 
 /** Work space of one thread. */
 struct toc_listen_scratch;
 
-/** @param picker, estimator  those of the listeners, borrowed until destroy; may be NULL as there.
+/** @param picker, second, estimator  those of the listeners, borrowed until destroy; may be NULL as there.
  * @return 0, -EINVAL, -ENOMEM */
-int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *estimator,
-                              struct toc_listen_scratch **ret_scratch);
+int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *second,
+                              const struct toc_model *estimator, struct toc_listen_scratch **ret_scratch);
 void toc_listen_scratch_destroy(struct toc_listen_scratch *scratch);
 
 /** All the thinking about the due blocks of n listeners: features, motion, network, picks, estimates. Pure: touches

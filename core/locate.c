@@ -564,6 +564,20 @@ static void write_used(const struct toc_locator *l, struct toc_event *event)
     o->rms_s = o->used_picks > 0 ? sqrt(sum / o->used_picks) : 0.0;
 }
 
+/* When picks were withdrawn and too few are left, the origin stays where it was, held up by nothing. */
+static void write_too_few(const struct toc_locator *l, struct toc_event *event)
+{
+    bool withdrawn = false;
+
+    for (uint16_t i = 0; i < event->n_picks; i++)
+        withdrawn |= event->picks[i].pick.standing == TOC_STANDING_WITHDRAWN;
+    if (!withdrawn)
+        return;
+    for (uint16_t i = 0; i < event->n_picks; i++)
+        event->picks[i].used = l->n_data == 1 && i == l->data[0].index;
+    event->origin.used_picks = event->origin.used_sites = (uint16_t)l->n_data;
+}
+
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -667,8 +681,10 @@ void toc_locate_update(struct toc_locator *locator, struct toc_event *event, con
 
     (void)now;
     take_picks(l, event, sites, n_sites);
-    if (l->n_data < 2)
+    if (l->n_data < 2) {
+        write_too_few(l, event);
         return;
+    }
     half = start_at(event, sites, &l->data[0], &lat, &lon);
     take_quiet(l, event, sites, n_sites, lat, lon);
     first_box(l, lat, lon, half, &box);

@@ -50,7 +50,8 @@ void toc_locator_destroy(struct toc_locator *locator);
  *   expected_sites             usable sites not farther than 1.2 times the farthest used one whose P should have been
  *                              seen by picked_until - 1 s, and sites that have one
  *   expected_missing           of these, without a P pick in the event
- * With fewer than two usable picks the event is left as it is.
+ * With fewer than two usable picks the event is left as it is; if picks were withdrawn (core/second.h), its origin then
+ * rests on used_picks = used_sites = 0 or 1.
  *
  * @param sites index = pick.site; picks of sites beyond n_sites are not used
  * @param now   not used; all stages look alike

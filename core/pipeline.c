@@ -59,7 +59,7 @@ struct toc_batch {
 struct toc_pipeline {
     struct toc_settings settings;
     const struct toc_travel *travel;
-    const struct toc_model *picker, *estimator;
+    const struct toc_model *picker, *second, *estimator;
     struct toc_target targets[TOC_ALERT_TARGETS_MAX];
     size_t n_targets;
     struct toc_decoder *decoder;
@@ -140,7 +140,8 @@ static int add_listener(struct toc_pipeline *p, const struct toc_inventory *inve
     toc_sid_site(group, name);
     uint32_t site = site_index(p, name);
     struct toc_listener_parts parts = {.sid = group, .group = p->n_listeners, .site = site, .inventory = inventory,
-                                       .picker = p->picker, .estimator = p->estimator, .settings = &p->settings};
+                                       .picker = p->picker, .second = p->second, .estimator = p->estimator,
+                                       .settings = &p->settings};
     int r = toc_listener_create(&parts, &p->listeners[p->n_listeners]);
     if (r < 0)
         return r;
@@ -178,7 +179,7 @@ static int create_batches(struct toc_pipeline *p, uint32_t workers)
     p->batches = calloc(p->n_batches, sizeof *p->batches);
     int r = p->batches ? toc_turns_create(p->n_listeners, &p->turns) : -ENOMEM;
     for (uint32_t i = 0; i < p->n_batches && r == 0; i++)
-        r = toc_listen_scratch_create(p->picker, p->estimator, &p->batches[i].scratch);
+        r = toc_listen_scratch_create(p->picker, p->second, p->estimator, &p->batches[i].scratch);
     return r;
 }
 
@@ -234,6 +235,7 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
     p->settings = parts->settings;
     p->travel = parts->travel;
     p->picker = parts->picker;
+    p->second = parts->second;
     p->estimator = parts->estimator;
     p->next_pick_id = 1;
     p->sample = p->arrival = p->ticked = p->favoured = TOC_NS_NONE;
@@ -508,7 +510,7 @@ static size_t estimates_of(const struct toc_pipeline *p, const struct toc_event 
     for (uint16_t i = 0; i < event->n_picks; i++) {
         const struct toc_pick *pick = &event->picks[i].pick;
         const struct toc_estimate *e = &p->estimates[pick->id % ESTIMATES_KEPT];
-        if (pick->phase == TOC_PHASE_P && e->pick_id == pick->id)
+        if (pick->phase == TOC_PHASE_P && pick->standing != TOC_STANDING_WITHDRAWN && e->pick_id == pick->id)
             ret[n++] = *e;
     }
     return n;
@@ -539,7 +541,8 @@ static void describe_station(const struct toc_pipeline *p, const struct toc_even
     snprintf(ret->sid, sizeof ret->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[ep->pick.group])));
     ret->used = ep->used;
     ret->weight = m ? m->weight : 0;
-    ret->reason = ep->left_out ? left_out_reason(ep->pick.domain.kind)
+    ret->reason = ep->pick.standing == TOC_STANDING_WITHDRAWN ? "withdrawn: seconds later no P is seen there"
+                  : ep->left_out ? left_out_reason(ep->pick.domain.kind)
                   : !ep->used ? "arrival does not fit the origin"
                   : !m      ? "time only: no gain or too little signal"
                   : m->saturated ? "time; size is a lower bound: clipped or window too short"
@@ -639,6 +642,17 @@ static void update_events(struct toc_pipeline *p, toc_ns now)
     forget_closed(p);
 }
 
+static void count_pick(struct toc_pipeline *p, uint32_t listener, const struct toc_pick *pick)
+{
+    bool first = pick->revision == 0;
+    p->heard[listener].picks += first;
+    p->stats.picks_p += first && pick->phase == TOC_PHASE_P;
+    p->stats.picks_s += first && pick->phase == TOC_PHASE_S;
+    p->stats.revisions += !first;
+    p->stats.revisions_confirmed += pick->standing == TOC_STANDING_CONFIRMED;
+    p->stats.revisions_withdrawn += pick->standing == TOC_STANDING_WITHDRAWN;
+}
+
 void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns now)
 {
     for (uint32_t i = 0; i < b->n; i++) {
@@ -648,9 +662,7 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
         p->stats.blocks++;
         p->stats.windows += result->n_hops;
         for (uint32_t k = 0; k < result->n_picks; k++) {
-            p->heard[b->index[i]].picks++;
-            p->stats.picks_p += result->picks[k].phase == TOC_PHASE_P;
-            p->stats.picks_s += result->picks[k].phase == TOC_PHASE_S;
+            count_pick(p, b->index[i], &result->picks[k]);
             queue_pick(p, &result->picks[k]);
             associate(p, &result->picks[k], now);
         }

@@ -33,6 +33,7 @@ struct toc_pipeline_parts {
     const struct toc_inventory *inventory; /* borrowed until destroy */
     const struct toc_travel *travel;       /* borrowed until destroy */
     const struct toc_model *picker;        /* borrowed; NULL: the classical picker alone */
+    const struct toc_model *second;        /* borrowed; NULL: picks are said once (core/second.h) */
     const struct toc_model *estimator;     /* borrowed; NULL: the classical magnitude alone */
     struct toc_settings settings;          /* copied */
     const struct toc_target *targets;      /* copied */

@@ -24,12 +24,14 @@ struct toc_stream_settings {
 };
 
 struct toc_picker_settings {
-    double hop_s;         /* inference every ... of data, on an absolute grid: 0.1..1, multiple of 0.05. State is carried, so a short
+    double hop_s;         /* inference every ... of data, on an absolute grid: 0.05..1, multiple of 0.05. State is carried, so a short
                              hop costs little more than a long one and saves half a hop of waiting */
     double p_threshold;   /* declare P at this probability: 0..1, or TOC_AUTO: what the model suggests for the layout */
     double s_threshold;   /* declare S: likewise */
     double p_threshold_two, s_threshold_two;           /* the same where two components deliver; TOC_AUTO: as the above */
     double p_threshold_vertical, s_threshold_vertical; /* ... and where the vertical alone does */
+    double confirm_threshold;  /* a second look this sure of a P confirms it: 0..1 */
+    double withdraw_threshold; /* ... and one less sure than this withdraws it: 0..1 */
     double dead_s;        /* no second pick of the same phase within: 0..60 */
     double warmup_s;      /* no pick until this much continuous signal was seen: 0..120 */
 };
@@ -91,7 +93,8 @@ struct toc_settings {
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
         .picker = {.hop_s = 0.1, .p_threshold = TOC_AUTO, .s_threshold = TOC_AUTO, .p_threshold_two = TOC_AUTO,     \
                    .s_threshold_two = TOC_AUTO, .p_threshold_vertical = TOC_AUTO,                                \
-                   .s_threshold_vertical = TOC_AUTO, .dead_s = 1.0, .warmup_s = 10},                             \
+                   .s_threshold_vertical = TOC_AUTO, .confirm_threshold = 0.5,                                    \
+                   .withdraw_threshold = 0.05, .dead_s = 1.0, .warmup_s = 10},                                   \
         .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 3},                                               \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \

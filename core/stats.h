@@ -26,6 +26,9 @@
     X(load_changes)                                                                                               \
     X(picks_p)                                                                                                    \
     X(picks_s)                                                                                                    \
+    X(revisions)          /* of picks, by the second look; of these: */                                           \
+    X(revisions_confirmed)                                                                                        \
+    X(revisions_withdrawn)                                                                                        \
     X(picks_dropped)      /* nobody pulled them */                                                                 \
     X(estimates)                                                                                                  \
     X(estimates_dropped)                                                                                          \

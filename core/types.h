@@ -57,6 +57,14 @@ struct toc_verdict {
     float foreign;     /* of teleseism, noise and calibration together */
 };
 
+/** What the second look says of a pick; the last revision holds (core/second.h). */
+enum toc_standing {
+    TOC_STANDING_SAID = 0,  /* not looked at again: said, and that is all */
+    TOC_STANDING_OPEN,      /* looked at, neither sure */
+    TOC_STANDING_CONFIRMED,
+    TOC_STANDING_WITHDRAWN  /* no P began there: it counts for nothing */
+};
+
 /** A phase arrival at one station group (one sensor of one site). */
 struct toc_pick {
     uint64_t id;        /* unique in this process, from 1 */
@@ -65,14 +73,17 @@ struct toc_pick {
     enum toc_phase phase;
     toc_ns time;        /* onset, corrected for every known delay */
     float sigma_s;      /* one standard deviation of the onset time */
-    float probability;  /* 0..1, as the network gave it at declaration */
+    float probability;  /* 0..1, as the network gave it at declaration, from revision 1 on as the second look gives it */
     toc_ns declared;    /* data time of the frame that said it (>= time) */
     enum toc_pick_method method;
     float snr_db;       /* 20 log10 of the 0.2 s RMS over the slow RMS, 2-20 Hz, NAN unknown */
     float classical_ratio; /* what the classical picker heard: its largest STA/LTA within the second before `declared`;
                               it picks at TOC_CLASSIC_TRIGGER (core/classic.h). 0: nothing yet */
     int8_t polarity;    /* +1 up, -1 down, 0 unclear */
-    uint8_t revision;   /* 0 first said, counts up */
+    uint8_t revision;   /* 0 first said, counts up; of the following three 0 says nothing */
+    enum toc_standing standing;
+    float s_probability; /* that an S began there instead */
+    toc_ns revised;      /* data time of the newest sample this revision has seen */
     struct toc_verdict domain; /* of a P; the newest one where an event holds the pick */
 };
 

@@ -180,6 +180,9 @@ static const struct toc_row config_rows[] = {
 
     PATH("models.picker", picker_path,
          "Picker network (safetensors); empty: the one that ships; none: the classical picker alone."),
+    PATH("models.second", second_path,
+         "Network of the second look (safetensors), which says a P again 1 to 4 s after its onset, confirmed or withdrawn and\n"
+         "with a better time; empty: the one that ships; none: picks are said once."),
     PATH("models.estimator", estimator_path,
          "Magnitude network (safetensors); empty: the one that ships; none: the classical relation alone."),
 
@@ -195,7 +198,7 @@ static const struct toc_row config_rows[] = {
     NUMBER("stream.clip_counts", core.stream.clip_counts, 1, 1e10, "counts",
            "Samples of this size or more are clipped (80 % of a 24-bit range)."),
 
-    {.path = "picker.hop_s", .type = TOC_ROW_NUMBER, .flags = TOC_ROW_RESTART, AT(core.picker.hop_s), .min = 0.1,
+    {.path = "picker.hop_s", .type = TOC_ROW_NUMBER, .flags = TOC_ROW_RESTART, AT(core.picker.hop_s), .min = 0.05,
      .max = 1, .step = 0.05, .unit = "s", .doc = "The network runs each time this much new data is there."},
     THRESHOLD("picker.p_threshold", core.picker.p_threshold,
               "Probability at which a P pick is declared; auto: what the network's manifest suggests for the components\n"
@@ -207,6 +210,10 @@ static const struct toc_row config_rows[] = {
     THRESHOLD("picker.p_threshold_vertical", core.picker.p_threshold_vertical,
               "The same for groups of which the vertical alone delivers."),
     THRESHOLD("picker.s_threshold_vertical", core.picker.s_threshold_vertical, "... likewise."),
+    NUMBER("picker.confirm_threshold", core.picker.confirm_threshold, 0, 1, NULL,
+           "Probability at which a second look confirms a P pick."),
+    NUMBER("picker.withdraw_threshold", core.picker.withdraw_threshold, 0, 1, NULL,
+           "... and below which it withdraws it: the pick then counts for nothing."),
     NUMBER("picker.dead_s", core.picker.dead_s, 0, 60, "s", "No second pick of the same phase within this time."),
     NUMBER("picker.warmup_s", core.picker.warmup_s, 0, 120, "s",
            "No pick before this much continuous signal was seen."),

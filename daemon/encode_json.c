@@ -52,6 +52,18 @@ static void put_domain(struct toc_json *json, const struct toc_verdict *verdict)
     toc_json_number(json, "foreign", (double)verdict->foreign, 3);
 }
 
+/* What the second look says; of a first word nothing but that it is one. */
+static void put_revision(struct toc_json *json, const struct toc_pick *pick)
+{
+    toc_json_count(json, "revision", pick->revision);
+    toc_json_bool(json, "confirmed", pick->standing == TOC_STANDING_CONFIRMED);
+    toc_json_bool(json, "withdrawn", pick->standing == TOC_STANDING_WITHDRAWN);
+    if (pick->revision > 0) {
+        toc_json_number(json, "s_probability", (double)pick->s_probability, 4);
+        toc_json_time_ns(json, "revised", pick->revised);
+    }
+}
+
 int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_report *report, char *buf, size_t size)
 {
     const struct toc_pick *pick = &report->pick;
@@ -69,7 +81,7 @@ int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_r
     toc_json_number(&json, "snr_db", (double)pick->snr_db, 1);
     toc_json_number(&json, "classical_ratio", (double)pick->classical_ratio, 2);
     toc_json_integer(&json, "polarity", pick->polarity);
-    toc_json_count(&json, "revision", pick->revision);
+    put_revision(&json, pick);
     put_domain(&json, &pick->domain);
     return end(&json);
 }
@@ -225,6 +237,7 @@ int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert
     toc_json_count(&json, "config_revision", envelope->config_revision);
     toc_json_open(&json, "model", '{');
     put_model(&json, "picker", envelope->picker_name, envelope->picker_hash);
+    put_model(&json, "second", envelope->second_name, envelope->second_hash);
     put_model(&json, "estimator", envelope->estimator_name, envelope->estimator_hash);
     toc_json_text(&json, "problem", envelope->model_problem);
     toc_json_close(&json, '}');

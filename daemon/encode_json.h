@@ -21,6 +21,7 @@ struct toc_envelope {
     const char *status;       /* actual, exercise, replay */
     uint32_t config_revision;
     const char *picker_name, *picker_hash;       /* NULL: no network in use */
+    const char *second_name, *second_hash;
     const char *estimator_name, *estimator_hash;
     const char *model_problem; /* NULL: none; else why a configured network is not in use */
 };

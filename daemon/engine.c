@@ -47,8 +47,8 @@ static int load_place(const char *configured, const struct toc_contract *contrac
         return err;
     }
     if (placed->why[0])
-        toc_log(err < 0 ? TOC_LOG_ERROR : TOC_LOG_WARNING, "%s %s: the classical method works in its place",
-                contract->kind, placed->why);
+        toc_log(err < 0 ? TOC_LOG_ERROR : TOC_LOG_WARNING, "%s %s: %s", contract->kind, placed->why,
+                contract == &toc_contract_second ? "picks are said once" : "the classical method works in its place");
     return 0;
 }
 
@@ -56,6 +56,9 @@ static int load_models(const struct toc_config *config, bool service, struct toc
 {
     int err = load_place(config->picker_path, &toc_contract_picker, service, &engine->picker, why, size);
 
+    if (err < 0)
+        return err;
+    err = load_place(config->second_path, &toc_contract_second, service, &engine->second, why, size);
     if (err < 0)
         return err;
     return load_place(config->estimator_path, &toc_contract_estimator, service, &engine->estimator, why, size);
@@ -75,6 +78,7 @@ static int make_pipeline(const struct toc_config *config, uint32_t workers, stru
         .inventory = &engine->inventory,
         .travel = engine->travel,
         .picker = engine->picker.model,
+        .second = engine->second.model,
         .estimator = engine->estimator.model,
         .settings = config->core,
         .targets = config->targets,
@@ -114,6 +118,7 @@ void toc_engine_finish(struct toc_engine *engine)
     free(engine->latencies);
     toc_pipeline_destroy(engine->pipeline);
     toc_placed_model_finish(&engine->estimator);
+    toc_placed_model_finish(&engine->second);
     toc_placed_model_finish(&engine->picker);
     toc_travel_destroy(engine->travel);
     toc_inventory_finish(&engine->inventory);
@@ -122,13 +127,17 @@ void toc_engine_finish(struct toc_engine *engine)
 
 void toc_engine_describe(const struct toc_engine *engine, struct toc_envelope *envelope)
 {
-    const struct toc_model *picker = engine->picker.model, *estimator = engine->estimator.model;
+    const struct toc_model *picker = engine->picker.model, *second = engine->second.model,
+                           *estimator = engine->estimator.model;
 
     envelope->picker_name = picker ? toc_model_name(picker) : NULL;
     envelope->picker_hash = picker ? toc_model_checksum(picker) : NULL;
+    envelope->second_name = second ? toc_model_name(second) : NULL;
+    envelope->second_hash = second ? toc_model_checksum(second) : NULL;
     envelope->estimator_name = estimator ? toc_model_name(estimator) : NULL;
     envelope->estimator_hash = estimator ? toc_model_checksum(estimator) : NULL;
     envelope->model_problem = engine->picker.why[0]      ? engine->picker.why
+                              : engine->second.why[0]    ? engine->second.why
                               : engine->estimator.why[0] ? engine->estimator.why
                                                          : NULL;
 }

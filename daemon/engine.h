@@ -16,7 +16,7 @@
 struct toc_engine {
     struct toc_inventory inventory;
     struct toc_travel *travel;
-    struct toc_placed_model picker, estimator;
+    struct toc_placed_model picker, second, estimator;
     struct toc_pipeline *pipeline;
     double *latencies; /* owned; scratch of the heartbeat, one for each station group */
 };

@@ -80,7 +80,7 @@ text), and either tocsin.crc32c (8 hex digits: CRC-32C of the graph text followe
 tocsin.manifest (JSON text) with tocsin.sha256 (64 hex digits: SHA-256 of graph text, manifest text, all tensor bytes).
 
 THE MANIFEST  makes a network a model: without it a file can be run and compared, but the daemon lets it decide nothing.
-  kind        what it is for: "picker", "estimator"; core/contract.c holds what is asked of each
+  kind        what it is for: "picker", "second", "estimator"; core/contract.c holds what is asked of each
   made        date of the file. card: where its story is told. parent: SHA-256 of the model it was tuned from, or null
   input       {"version": of the meaning of the rows, "rate_hz": rows a second, "channels": [names in order], "units"}
   output      {"rate_hz", "channels", "units"}
@@ -112,6 +112,14 @@ KINDS = {
                    "channels": ["noise", "p", "s", "p_age_s", "p_ln_scale", "s_age_s", "s_ln_scale"],
                    "units": "logits; age of the onset in s, ln of the scale in s of its error (core/picker.h)"},
         "golden": {"seed": 20, "rows": 1000, "offset": 0.0, "scale": 2.0, "keep": 20}},
+    "second": {
+        "input": {"version": 1, "rate_hz": 100,
+                  "channels": ["hp_e", "hp_n", "hp_z", "fast_slow_e", "fast_slow_n", "fast_slow_z", "rms_2s_30s", "seen"],
+                  "units": "as the picker's; 1 where a row was seen (core/second.h)"},
+        "output": {"rate_hz": 0,
+                   "channels": ["nothing", "p", "s"] + ["b%02d" % k for k in range(100)],
+                   "units": "logits; of the place of the onset, in bins of 20 ms (core/second.h)"},
+        "golden": {"seed": 20, "rows": 640, "offset": 0.0, "scale": 2.0, "keep": 1}},
     "estimator": {
         "input": {"version": 1, "rate_hz": 10,
                   "channels": ["pv_peak", "pe_peak", "pd_peak", "pa_peak", "pv_z", "pe_z", "pv_h", "pe_h", "pv_noise",

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Retrain the shipped networks, or (--smoke) prove both chains on made-up ground. Called by ./run; README.md explains.
+# Retrain the shipped networks, or (--smoke) prove all chains on made-up ground. Called by ./run; README.md explains.
 set -eu
 cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-/usr/bin/python3}
@@ -7,10 +7,11 @@ DATA=${TOCSIN_DATA:-../shared/data}
 WORK=${TOCSIN_TRAIN_WORK:-build/train}
 MINUTES=${TOCSIN_TRAIN_MINUTES:-30}
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
-PICKER=models/train/picker
+PICKER=models/train/picker SECOND=models/train/second
 
 if [ "${1:-}" = --smoke ]; then
     "$PYTHON" $PICKER/train.py --smoke
+    "$PYTHON" $SECOND/train_second.py --smoke
     "$PYTHON" models/train/estimator/train.py --smoke
     exit 0
 fi
@@ -26,5 +27,10 @@ mkdir -p "$WORK"
 "$PYTHON" $PICKER/train.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --rate 2.5e-3 \
     --init "$WORK/a.pt" --out "$WORK/b.pt"
 echo "train: to ship: export_picker.py, parity.py, then ./run evaluate --card for the figures"
+"$PYTHON" $SECOND/candidates.py --crops "$WORK/b.0" "$WORK/b.1" "$WORK/v.0" --first models/picker/weights.safetensors
+"$PYTHON" $SECOND/train_second.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --out "$WORK/second.pt"
+"$PYTHON" $SECOND/measure_second.py --pool "$WORK/pool.pkl" --first models/picker/weights.safetensors \
+    --second "$WORK/second.pt" --phasenet "$DATA/weights/phasenet" --out "$WORK/second"
+echo "train: the second look's figures in $WORK/second.md. To ship: export_second.py with thresholds from there."
 "$PYTHON" models/train/estimator/train.py --data "$DATA" --work "$WORK/estimator" --tools "$WORK/tools" \
     --out "$WORK/estimator.safetensors"

@@ -183,6 +183,18 @@ static inline void model_file_free(struct model_file *file)
     free(file->bytes);
 }
 
+/* A second look in shape alone: every output is a weighted sum of the whole window (core/second.h). Weights of up to
+ * `scale`; the tensor "out.weight" is the first of the payload, [103][8 columns x 640 rows]. */
+static inline void model_file_second(struct model_file *file, uint32_t seed, float scale)
+{
+    model_file_start(file, seed);
+    model_file_graph(file, "{\"input\":{\"channels\":8,\"length\":640},\"layers\":[{\"op\":\"flatten\",\"name\":\"flat\"},"
+                           "{\"op\":\"dense\",\"name\":\"out\",\"channels\":103}]}");
+    model_file_tensor(file, "out.weight", 103, 8 * 640, 0, 0.0f, scale);
+    model_file_tensor(file, "out.bias", 103, 0, 0, 0.0f, scale);
+    model_file_finish(file, NULL);
+}
+
 /* The streaming picker's shape (55,000 weights): 7 features at 100 Hz -> 7 outputs at 20 Hz. */
 static inline void model_file_picker(struct model_file *file, uint32_t seed)
 {

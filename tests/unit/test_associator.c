@@ -30,7 +30,7 @@ struct fixture {
     size_t n_feed;
     uint64_t next_id;
     /* what happened */
-    unsigned results[5];
+    unsigned results[6];
     unsigned opened;
     struct toc_event first[64]; /* each event as it was when it opened */
     toc_ns opened_at[64];
@@ -446,6 +446,55 @@ static void a_revision_replaces(void **state)
     assert_true(event->picks[4].pick.time == pick.time);
 }
 
+static void a_withdrawn_pick_counts_for_nothing_until_it_is_back(void **state)
+{
+    struct fixture *f = *state;
+    struct quake q = quake_at(0, 0, 9, 0);
+    struct toc_event *event = one_open(f, &q), *joined = NULL;
+    struct toc_pick pick = event->picks[2].pick;
+    float sigma_s = pick.sigma_s;
+
+    toc_locate_update(f->locator, event, f->net.sites, f->net.n, 0);
+    uint16_t used = event->origin.used_picks;
+    pick.revision = 1;
+    pick.standing = TOC_STANDING_WITHDRAWN;
+    assert_int_equal(add(f, &pick, &joined), TOC_ASSOC_JOINED);
+    assert_false(event->picks[2].used);
+    toc_locate_update(f->locator, event, f->net.sites, f->net.n, 0);
+    assert_false(event->picks[2].used);
+    assert_int_equal(event->origin.used_picks, used - 1);
+    pick.revision = 2;
+    pick.standing = TOC_STANDING_CONFIRMED;
+    assert_int_equal(add(f, &pick, &joined), TOC_ASSOC_JOINED);
+    toc_locate_update(f->locator, event, f->net.sites, f->net.n, 0);
+    assert_true(event->picks[2].used && event->picks[2].pick.sigma_s == sigma_s);
+    for (uint16_t i = 0; i < event->n_picks; i++) { /* all of them: nothing holds the event up */
+        pick = event->picks[i].pick;
+        pick.standing = TOC_STANDING_WITHDRAWN;
+        (void)add(f, &pick, &joined);
+    }
+    toc_locate_update(f->locator, event, f->net.sites, f->net.n, 0);
+    assert_int_equal(event->origin.used_sites, 0);
+}
+
+static void a_pick_withdrawn_while_it_waits_is_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    struct quake q = quake_at(0, 0, 9, 0);
+    struct toc_event *joined = NULL;
+    struct toc_pick picks[3];
+
+    quake_net_random(&f->net, 20, 60);
+    for (uint32_t i = 0; i < 3; i++) {
+        picks[i] = quake_pick(801 + i, i, TOC_PHASE_P, quake_arrival(f->travel, &q, &f->net.sites[i], TOC_PHASE_P));
+        assert_int_equal(add(f, &picks[i], &joined), TOC_ASSOC_HELD);
+    }
+    picks[1].standing = TOC_STANDING_WITHDRAWN;
+    assert_int_equal(add(f, &picks[1], &joined), TOC_ASSOC_WITHDRAWN);
+    picks[1].standing = TOC_STANDING_OPEN; /* taken back: it waits again */
+    assert_int_equal(add(f, &picks[1], &joined), TOC_ASSOC_HELD);
+}
+
 static void bad_picks_are_rejected(void **state)
 {
     struct fixture *f = *state;
@@ -603,6 +652,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_better_pick_takes_the_place_of_an_outlier, setup, teardown),
         cmocka_unit_test_setup_teardown(a_co_located_group_joins_but_does_not_open, setup, teardown),
         cmocka_unit_test_setup_teardown(a_revision_replaces, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_withdrawn_pick_counts_for_nothing_until_it_is_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pick_withdrawn_while_it_waits_is_forgotten, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_picks_are_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(held_picks_leave_with_age_and_room_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(events_close_after_silence, setup, teardown),

@@ -100,13 +100,18 @@ static void check_pick(void **state)
     struct toc_pick_report report = {.sid = "FDSN:CI_CCC__H_H",
                                      .pick = {.id = 7, .phase = TOC_PHASE_S, .time = TIME, .probability = 0.5f,
                                               .declared = TIME + 1, .method = TOC_METHOD_CLASSICAL,
-                                              .snr_db = NAN, .polarity = -1, .revision = 2}};
+                                              .snr_db = NAN, .polarity = -1, .revision = 2,
+                                              .standing = TOC_STANDING_CONFIRMED, .s_probability = 0.25f,
+                                              .revised = TIME + 5}};
     json_t *root = must_load(toc_encode_pick(&envelope, &report, line, sizeof(line)));
     (void)state;
 
     check_common(root, "pick");
     must_have(root, "sid:s phase:s time:s time_ns:i probability:r declared:s method:s snr_db:n classical_ratio:r polarity:i revision:i "
-                    "domain:s domain_probability:r foreign:r");
+                    "domain:s domain_probability:r foreign:r "
+                    "confirmed:b withdrawn:b s_probability:r revised:s revised_ns:i");
+    assert_true(json_is_true(json_object_get(root, "confirmed")) && json_is_false(json_object_get(root, "withdrawn")));
+    assert_true(json_integer_value(json_object_get(root, "revised_ns")) == TIME + 5);
     assert_string_equal(json_string_value(json_object_get(root, "sid")), "FDSN:CI_CCC__H_H");
     assert_string_equal(json_string_value(json_object_get(root, "phase")), "S");
     assert_string_equal(json_string_value(json_object_get(root, "method")), "classical");
@@ -116,6 +121,8 @@ static void check_pick(void **state)
     json_decref(root);
     report.pick.phase = TOC_PHASE_P;
     report.pick.method = TOC_METHOD_CNN;
+    report.pick.revision = 0;
+    report.pick.standing = TOC_STANDING_SAID;
     root = must_load(toc_encode_pick(&envelope, &report, line, sizeof(line)));
     assert_string_equal(json_string_value(json_object_get(root, "phase")), "P");
     assert_string_equal(json_string_value(json_object_get(root, "method")), "cnn");
