@@ -106,12 +106,10 @@ def real(data, work):
         for record in records.everything(data, os.path.join(work, "dump_mseed")):
             if usable(record):
                 values, noise = measure(record)
-                depth = record.get("depth_km", 10.0)
-                rows.append((record["magnitude"], record["km"], depth, record["rate"], record["s_minus_p"],
-                             record["region"], record["event"], values, noise))
+                rows.append((record["magnitude"], record["km"], record["region"], values, noise))
         columns = list(zip(*rows))
-        np.savez(path, magnitude=columns[0], km=columns[1], depth=columns[2], rate=columns[3], sp=columns[4],
-                 region=columns[5], event=columns[6], values=np.array(columns[7]), noise=np.array(columns[8]))
+        np.savez(path, magnitude=columns[0], km=columns[1], region=columns[2], values=np.array(columns[3]),
+                 noise=np.array(columns[4]))
     return np.load(path)
 
 
@@ -174,18 +172,40 @@ def tables(found, made):
                 print(row("%d-%d km" % (low, high), values[mask], noise[mask], made[mask], kinds))
 
 
+SHORT = [NAMES.index(name) for name in ("pa", "pv", "pd", "ph", "sh", "s 1-2", "c")]
+
+
+def cell(values, noise, made, k):
+    parts = row("", values, noise, made, [k]).split()
+    return "" if parts[0] == "-" else "%s, %s, %s" % tuple(parts)
+
+
+def markdown(found, made):
+    """The table of docs/simulator.md."""
+    m, km = found["magnitude"], found["km"]
+    groups = [("all", m > -9)] + [(str(r), found["region"] == r) for r in sorted(set(found["region"]))]
+    groups += [("M %g to %g" % g, (m >= g[0]) & (m < g[1])) for g in MAGNITUDES]
+    groups += [("%d to %d km" % g, (km >= g[0]) & (km < g[1])) for g in DISTANCES]
+    print("| records | " + " | ".join(NAMES[k] for k in SHORT) + " |\n|" + "---|" * (len(SHORT) + 1))
+    for label, mask in groups:
+        if mask.sum() >= 5:
+            print("| %s | " % label + " | ".join(cell(found["values"][mask], found["noise"][mask], made[mask], k)
+                                               for k in SHORT) + " |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--work", required=True, help="folder for tools and the measured real records")
     parser.add_argument("--data", default=os.environ.get("TOCSIN_DATA", os.path.join(ROOT, "..", "shared", "data")))
     parser.add_argument("--tool", default=os.path.join(ROOT, "build", "tocsin-sim"))
-    parser.add_argument("--each", type=int, default=4)
+    parser.add_argument("--each", type=int, default=4, help="simulated records for each real one")
+    parser.add_argument("--markdown", action="store_true", help="the short table, for docs/simulator.md")
     args = parser.parse_args()
     os.makedirs(args.work, exist_ok=True)
     if not os.path.exists(os.path.join(args.work, "dump_mseed")):
         cut.build(ROOT, args.work)
     found = real(args.data, args.work)
-    tables(found, simulate(args.tool, found, args.each))
+    (markdown if args.markdown else tables)(found, simulate(args.tool, found, args.each))
     return 0
 
 

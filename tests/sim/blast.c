@@ -1,7 +1,7 @@
 /*
  * See blast.h. Holes are alike, so the sum of their waves is one hole's waves repeated: spectral lines at 1 / delay and
  * its multiples, as Baumgardt and Ziegler (1988, BSSA 78, 1773-1795) see them. Rg to some 100 km, 0.4 to 2.5 Hz:
- * Kafka (1990, BSSA 80, 605-617).
+ * Kafka (1990, BSSA 80, 373-394).
  */
 #include "tests/sim/blast.h"
 

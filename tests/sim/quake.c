@@ -86,7 +86,7 @@ static void draw_row(struct toc_random *random, double circular_s, struct toc_qu
 }
 
 /* Catalogues have small quakes by local magnitude, whose amplitudes go with the moment itself: Mw = 2/3 M + 1.14 below
- * M 3.4, where both meet (Munafo, Malagnini and Chiaraluce 2016, BSSA 106, 1783-1789). Networks differ and some correct
+ * M 3.4, where both meet (Munafo, Malagnini and Chiaraluce 2016, BSSA 106, 2402-2408). Networks differ and some correct
  * for it: half of that fits the records simulator_check.py has. */
 static double moment_of(double magnitude)
 {
@@ -139,6 +139,9 @@ void toc_quake_path_draw(struct toc_random *random, const struct toc_region *reg
     ret_path->coda_s = fmin(40.0, fmax(8.0, region->q0 * pow(3.0, region->q_exponent) / (2.0 * M_PI * 3.0)));
     ret_path->scattering = pow(10.0, 0.2 * toc_random_normal(random));
     ret_path->incidence_rad = toc_random_range(random, 10.0, 35.0) * M_PI / 180.0;
+    /* Basements at 0.2 to 3 km, contrasts as receiver functions show them. */
+    ret_path->convert = 0.2 * pow(10.0, 0.2 * toc_random_normal(random));
+    ret_path->convert_s = toc_random_log_range(random, 0.1, 1.2);
 }
 
 void toc_quake_far_draw(struct toc_random *random, struct toc_quake_far *ret_far)

@@ -62,6 +62,8 @@ struct toc_quake_path {
     double focus_p, focus_s;    /* what lenses in the crust do to all frequencies; 0: 1 */
     double scattering;          /* strength of the coda and of what P moves sideways, 1 as usual; 0: none */
     double coda_s;              /* decay time of the late coda's power; 0: 22 */
+    double convert, convert_s;  /* S made of P below the station over P, and how much later it comes; P made of S is half
+                                   of that, as much earlier than S. 0: none */
     uint64_t seed;              /* of everything random in the waves */
 };
 

@@ -23,7 +23,7 @@ static const struct toc_region regions[TOC_REGIONS] = {
         .kappa_s = 0.035, .site_s = 2.2,
         .shallowest_km = 3.0, .deepest_km = 20.0,
     },
-    /* Q: Satoh, Kawase and Sato (1997, BSSA 87, 1, Sendai): 110 f^0.69 with 1/R. Slab quakes have larger stress drops;
+    /* Q: Satoh, Kawase and Sato (1997, BSSA 87, 446-462, Sendai): 110 f^0.69 with 1/R. Slab quakes have larger stress drops;
      * depths to 150 km. Soft ground: Boore and Joyner's generic soil is some 3 above 1 Hz. */
     {
         .name = "japan",
@@ -44,7 +44,7 @@ static const struct toc_region regions[TOC_REGIONS] = {
         .shallowest_km = 2.0, .deepest_km = 25.0,
     },
     /* Ordaz and Singh (1992, BSSA 82, 24-43), Guerrero coast: Q 273 f^0.66, 1/R to 100 km, then R^-0.5. Slab quakes to
-     * 120 km as Garcia et al. (2004, BSSA 94, 2083-2102) treat them. */
+     * 120 km as Garcia et al. (2004, BSSA 94, 789-802) treat them. */
     {
         .name = "mexico",
         .stress_drop_pa = 5e6, .stress_drop_sd = 0.35,

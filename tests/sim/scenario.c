@@ -111,6 +111,8 @@ static void make_arrival(const struct toc_scenario *scenario, const struct toc_t
     path->site_p = same.site_p;
     path->site_s = same.site_s;
     path->kappa_s = same.kappa_s;
+    path->convert = same.convert;
+    path->convert_s = same.convert_s;
 
     path->epicentral_km = toc_geo_distance_km(event->latitude_deg, event->longitude_deg, site->latitude_deg,
                                               site->longitude_deg);

@@ -22,7 +22,8 @@
 /* S of an explosion, against that of a quake of its moment: P over S of 6 to 8 Hz lies some three times higher (Walter,
  * Mayeda and Patton 1995, BSSA 85, 1050-1067), and most of what is seen there is the coda of P. */
 #define EXPLOSION_S 0.25
-#define CODA_CORNER_HZ 1.5
+#define P_CODA_HZ 1.5
+#define S_CODA_HZ 0.5
 #define FILTER_PAD_S 4.0 /* room for the tail of the path filter */
 
 struct toc_synth {
@@ -58,6 +59,8 @@ struct phase {
     double incoherent[2];      /* what the short waves see: scattering fills the nodes */
     double scatter[3];         /* noise of each component's own, with the wave */
     double isotropic[3];       /* and in the coda */
+    double from[3], to[3];     /* what is converted below the station: motion along one, found again along the other */
+    double convert_s;          /* so much later (P to S) or earlier (S to P) */
 };
 
 static bool synth_allocate(struct toc_synth *synth)
@@ -296,6 +299,25 @@ static double end_taper(double x)
     return x < 0.67 ? 1.0 : x < 1.0 ? 0.5 + 0.5 * cos(M_PI * (x - 0.67) / 0.33) : 0.0;
 }
 
+/* A copy, weaker, turned and moved in time: what an interface below the station makes of the wave. */
+static void add_converted(const struct toc_synth *synth, const struct phase *phase, size_t begin, size_t skip, size_t n,
+                          float *const enz[3], size_t n_all)
+{
+    const double lag = round(phase->convert_s * synth->rate_hz);
+    if (lag == 0.0)
+        return;
+    for (size_t k = skip; k < n; k++) {
+        const double at = (double)(begin + k - skip) + lag;
+        if (at < 0.0 || at >= (double)n_all)
+            continue;
+        double along = 0.0;
+        for (int c = 0; c < 3; c++)
+            along += phase->from[c] * synth->wave[c][k];
+        for (int c = 0; c < 3; c++)
+            enz[c][(size_t)at] += (float)(phase->to[c] * along);
+    }
+}
+
 static void add_phase(struct toc_synth *synth, const struct phase *phase, const struct toc_quake *quake,
                       const struct toc_quake_path *path, uint64_t stream, float *const enz[3], size_t n_all)
 {
@@ -330,8 +352,11 @@ static void add_phase(struct toc_synth *synth, const struct phase *phase, const 
     for (size_t k = skip; k < n; k++) {
         const double taper = end_taper((double)k / (double)wanted);
         for (int c = 0; c < 3; c++)
-            enz[c][begin + k - skip] += (float)(taper * synth->wave[c][k]);
+            synth->wave[c][k] *= taper;
+        for (int c = 0; c < 3; c++)
+            enz[c][begin + k - skip] += (float)synth->wave[c][k];
     }
+    add_converted(synth, phase, begin, skip, n, enz, n_all);
 }
 
 /* Short waves see a blurred radiation pattern: half the pattern, half its mean over the focal sphere. */
@@ -355,7 +380,6 @@ static void common_phase(const struct toc_quake *quake, const struct toc_quake_p
     phase->path_s = fmax(0.1, 0.05 * r_km / 3.0);
     phase->q_exponent = path->q_exponent;
     phase->tail_s = toc_quake_coda_s(path);
-    phase->coda_corner_hz = CODA_CORNER_HZ;
 }
 
 /* Beyond the crossover the first wave runs below the Moho and is weak; the strong one in the crust comes later and
@@ -383,6 +407,7 @@ static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->site = path->site_p;
     phase->level_m2s *= path->focus_p > 0.0 ? path->focus_p : 1.0;
     phase->corner_hz = 1.2 * quake->corner_hz;
+    phase->coda_corner_hz = P_CODA_HZ;
     phase->coda_per_s = 0.6 * path->scattering;
     phase->coda_s = fmax(1.0, 0.8 * (path->s_s - path->p_s));
     phase->travel_s = path->p_s;
@@ -398,6 +423,10 @@ static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->scatter[2] = 0.15 * phase->incoherent[0];
     phase->isotropic[0] = phase->isotropic[1] = 0.48;
     phase->isotropic[2] = 0.5;
+    phase->convert_s = path->convert_s;
+    phase->from[2] = 1.0;
+    phase->to[0] = path->convert * sin(path->azimuth_rad);
+    phase->to[1] = path->convert * cos(path->azimuth_rad);
 }
 
 static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *path, double takeoff_rad,
@@ -415,9 +444,10 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->corner_hz = quake->corner_hz;
     phase->gradual = 1.0;
     phase->direct = 0.1;
+    phase->coda_corner_hz = S_CODA_HZ;
     phase->coda_per_s = 0.10 * path->scattering;
-    phase->tail_per_s = 0.015 * path->scattering;
-    phase->coda_s = 4.0 + 0.2 * path->s_s;
+    phase->tail_per_s = 0.008 * path->scattering;
+    phase->coda_s = 3.0 + 0.15 * path->s_s;
     phase->travel_s = path->s_s;
     phase->q0 = path->q0;
     phase->kappa_s = path->kappa_s;
@@ -432,6 +462,10 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->scatter[2] = 0.15;
     phase->isotropic[0] = phase->isotropic[1] = 0.5;
     phase->isotropic[2] = 0.3;
+    phase->convert_s = -fmin(path->convert_s, 0.5 * (path->s_s - path->p_s));
+    phase->from[0] = sin_a;
+    phase->from[1] = cos_a;
+    phase->to[2] = 0.5 * path->convert;
 }
 
 void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const struct toc_quake_path *path,

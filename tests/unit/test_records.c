@@ -329,7 +329,7 @@ static void blasts_have_little_s(void **state)
 {
     (void)state;
     const double quake = s_over_p(TOC_RECORD_QUAKE), blast = s_over_p(TOC_RECORD_BLAST);
-    if (!(blast < quake - 0.5 && blast < 0.3))
+    if (!(blast < quake - 0.5 && blast < 0.4))
         fail_msg("S over P: quakes %.2f, blasts %.2f in log10", quake, blast);
 }
 
