@@ -91,7 +91,7 @@ struct toc_settings {
     {                                                                                                            \
         .stream = {.ring_s = 60, .gap_hold_s = 3, .align_wait_s = 10, .bridge_s = 0.1, .future_s = 2,             \
                    .clip_counts = 6710886.4 /* 80 % of 2^23 */},                                                 \
-        .picker = {.hop_s = 0.1, .p_threshold = TOC_AUTO, .s_threshold = TOC_AUTO, .p_threshold_two = TOC_AUTO,     \
+        .picker = {.hop_s = 0.05, .p_threshold = TOC_AUTO, .s_threshold = TOC_AUTO, .p_threshold_two = TOC_AUTO,    \
                    .s_threshold_two = TOC_AUTO, .p_threshold_vertical = TOC_AUTO,                                \
                    .s_threshold_vertical = TOC_AUTO, .confirm_threshold = 0.5,                                    \
                    .withdraw_threshold = 0.05, .dead_s = 1.0, .warmup_s = 10},                                   \

@@ -6,7 +6,7 @@
  * of its last whole hop. Or each stage alone on the same data. Prints figures,
  * judges nothing.
  *
- *   bench_pipeline [stations [samples-per-record [seconds-in-real-time]]]
+ *   bench_pipeline [stations [samples-per-record [seconds-in-real-time [hop in s]]]]
  *   bench_pipeline stages
  *
  * Half of the stations stand off the 10 ms grid, so that their samples are interpolated. One in sixteen hears a small
@@ -67,7 +67,8 @@ static struct tape (*tapes)[3];
 static struct player *players;
 static uint32_t n_stations, longest_record, calendar[SLOTS];
 static struct toc_inventory inventory;
-static struct toc_model *picker, *estimator;
+static struct toc_model *picker, *second_look, *estimator;
+static double hop_s; /* 0: the default */
 static struct toc_travel *travel;
 
 static double clock_s(clockid_t id)
@@ -298,10 +299,12 @@ static struct toc_pipeline *open_pipeline(uint32_t workers)
 {
     struct toc_settings settings = TOC_SETTINGS_DEFAULT;
     struct toc_pipeline_parts parts = {
-        .inventory = &inventory, .travel = travel, .picker = picker, .estimator = estimator, .settings = settings,
+        .inventory = &inventory, .travel = travel, .picker = picker, .second = second_look, .estimator = estimator,
         .workers = workers};
     struct toc_pipeline *p = NULL;
     char why[160] = "";
+    settings.picker.hop_s = hop_s > 0 ? hop_s : settings.picker.hop_s;
+    parts.settings = settings;
     if (toc_pipeline_create(&parts, &p, why, sizeof why) < 0)
         die(why);
     return p;
@@ -379,6 +382,7 @@ static void flat_out(double seconds)
     say("give", 1e6 * t.give / t.station_s, "us_per_station_s");
     say("tick", 1e6 * t.tick / t.station_s, "us_per_station_s");
     say("picks", (double)(stats->picks_p + stats->picks_s), "");
+    say("revisions", (double)stats->revisions, "");
     say("gaps", (double)stats->gaps, "");
     say_asked("memory", (rss_kb() - before) / n_stations / 3, "KB_per_channel", " (asked: at most 150)");
     toc_pipeline_destroy(p);
@@ -387,14 +391,15 @@ static void flat_out(double seconds)
 /* What a channel takes when no network listens to it. Measured first: freed memory is the next one's. */
 static void memory_without_networks(void)
 {
-    struct toc_model *networks[] = {picker, estimator};
+    struct toc_model *networks[] = {picker, second_look, estimator};
     struct parts parts = {0};
     int64_t slot = T0 / SLOT_NS;
     double before = rss_kb();
-    picker = estimator = NULL;
+    picker = second_look = estimator = NULL;
     struct toc_pipeline *p = open_pipeline(0);
     picker = networks[0];
-    estimator = networks[1];
+    second_look = networks[1];
+    estimator = networks[2];
     seat_players();
     flat_out_until(p, &slot, WARM_S, &parts);
     say_asked("memory_without_networks", (rss_kb() - before) / n_stations / 3, "KB_per_channel", " (asked: at most 36)");
@@ -848,6 +853,7 @@ static void open_world(uint32_t stations, uint32_t longest)
     if (toc_travel_create(layers, 4, 1500, 100, &travel) < 0)
         die("no travel times");
     picker = load("picker");
+    second_look = load("second");
     estimator = load("estimator");
     inventory.channels = calloc(3 * (size_t)n_stations, sizeof *inventory.channels);
     players = calloc(n_stations, sizeof *players);
@@ -859,6 +865,7 @@ static void open_world(uint32_t stations, uint32_t longest)
 int main(int argc, char **argv)
 {
     double seconds = argc > 3 ? atof(argv[3]) : 20;
+    hop_s = argc > 4 ? atof(argv[4]) : 0;
     if (argc > 1 && strcmp(argv[1], "stages") == 0) {
         open_world(ALONE, 100);
         stage_decode();

@@ -137,7 +137,7 @@ def train(net, data, validate, minutes, rate, size, out=None, steps=None, log=pr
         recent.append((entropy.item(), miss.item()))
         done, now = done + 1, time.process_time()
         used, last = used + now - last, now  # of this process alone: others share the machine
-        if time.time() - told > 60:
+        if time.time() - told > 180:
             told = time.time()
             mean = np.mean(recent[-200:], axis=0)
             text = ""
