@@ -14,7 +14,8 @@ WARM = 1200
 STRIDE = 5
 FRAMES = LENGTH // STRIDE
 UNSCORED_S = 4.0
-RECENT_S, FORGET_S = 2.0, 4.0
+RECENT_S = {1: 3.0, 2: 2.0}  # how long a P, an S is "recent"
+FORGET_S = {1: 4.5, 2: 4.0}  # from when on it is noise again; between the two the network may say what it likes
 BAND = butter(2, [2, 20], "bandpass", fs=RATE, output="sos")
 IGNORE, NOT_S, NOT_P = -1, -2, -3
 
@@ -25,6 +26,7 @@ class Crop:
     def __init__(self, rows, live, warm, p, s, unknown):
         self.rows, self.live, self.warm = rows, live, warm
         self.p, self.s, self.unknown = p, s, unknown
+        self.timed = True  # the onsets are good enough to learn their time from
 
 
 def cut(stream, start, warm, stretch):
@@ -85,11 +87,66 @@ def add_noise(crop, other, rng):
     crop.unknown += other.unknown
 
 
+def lay_over(crop, quake, at, rng):
+    """A simulated quake (rows, sample of P, sample of S) on this piece of ground, P at sample `at` of it."""
+    wave, p, s = quake
+    base = band_level(crop.rows, crop.live)
+    first = band_level(wave[p - 10:p + 120], crop.live)
+    if base <= 0 or first <= 0:
+        return
+    faint = rng.random() < 0.65
+    ratio = np.exp(rng.uniform(np.log(0.8), np.log(8.0))) if faint else np.exp(rng.uniform(np.log(8.0), np.log(400.0)))
+    start = int(at) - p
+    n = min(len(wave), len(crop.rows) - start)
+    if start < 0 or n < p + 60:
+        return
+    signal = wave[:n] * (ratio * base / first)
+    signal = signal * np.where(rng.random(3) < 0.5, 1, rng.uniform(0.5, 1.6, 3)).astype(np.float32)
+    crop.rows[start:start + n] += np.where(crop.live, signal, 0).astype(np.float32)
+    if ratio >= 1.1:
+        crop.p.append(float(at))
+        crop.timed = True
+    else:
+        crop.unknown.append((at - 60, at + 500))
+    if s < n - 20:
+        loud = band_level(signal[s - 10:s + 150], crop.live) / max(base, band_level(signal[max(s - 160, 0):s - 10], crop.live))
+        if loud >= 1.3:
+            crop.s.append(float(start + s))
+        else:
+            crop.unknown.append((start + s - 30, start + s + 400))
+
+
 def low_pass(crop, rng):
     corner = np.exp(rng.uniform(np.log(6), np.log(40)))
     sos = butter(int(rng.choice([1, 2])) * 2, corner, fs=RATE, output="sos")
     zi = sosfilt_zi(sos)[:, :, None] * crop.rows[0].astype(np.float64)
     crop.rows = sosfilt(sos, crop.rows.astype(np.float64), axis=0, zi=zi)[0].astype(np.float32)
+
+
+def peaking(hz, quality, gain):
+    """Second-order section that lifts or lowers a band by `gain` and leaves the rest (Bristow-Johnson's peaking equaliser)."""
+    w, a = 2 * np.pi * hz / RATE, np.sqrt(gain)
+    alpha, c = np.sin(w) / (2 * quality), np.cos(w)
+    b0, b1, b2, a0, a1, a2 = 1 + alpha * a, -2 * c, 1 - alpha * a, 1 + alpha / a, -2 * c, 1 - alpha / a
+    return np.array([[b0 / a0, b1 / a0, b2 / a0, 1.0, a1 / a0, a2 / a0]])
+
+
+def colour(crop, rng):
+    """Another site, another sensor: one to three bands stronger or weaker, the same for all that is in the crop."""
+    y = crop.rows.astype(np.float64)
+    for _ in range(rng.integers(1, 4)):
+        sos = peaking(np.exp(rng.uniform(np.log(0.7), np.log(30))), rng.uniform(0.5, 2.5), 10 ** rng.uniform(-0.7, 0.7))
+        y = sosfilt(sos, y, axis=0, zi=sosfilt_zi(sos)[:, :, None] * y[0])[0]
+    crop.rows = y.astype(np.float32)
+
+
+def breathe(crop, rng):
+    """Wind and traffic: the strength of all motion comes and goes over seconds."""
+    n = len(crop.rows)
+    knots = max(int(n / (RATE * np.exp(rng.uniform(np.log(2.5), np.log(15))))), 1) + 2
+    curve = np.interp(np.arange(n), np.linspace(0, n - 1, knots), rng.standard_normal(knots) * rng.uniform(0.15, 0.5))
+    mean = crop.rows.mean(0)
+    crop.rows = ((crop.rows - mean) * np.exp(curve)[:, None] + mean).astype(np.float32)
 
 
 def emergent(crop, rng):
@@ -210,14 +267,18 @@ def geometry(crop, rng):
         crop.rows[:, 0], crop.rows[:, 1] = np.cos(a) * e + np.sin(a) * n, np.cos(a) * n - np.sin(a) * e
 
 
-def spoil(crop, rng, mix=None):
+def spoil(crop, rng, mix=None, real=True):
     """All of it in the order of nature: ground, sensor, digitiser, wire."""
     if mix is not None:
         add_noise(crop, mix, rng)
     drop_components(crop, rng)
+    if rng.random() < 0.4:
+        colour(crop, rng)
+    if rng.random() < 0.2:
+        breathe(crop, rng)
     if rng.random() < 0.22:
         low_pass(crop, rng)
-    if rng.random() < 0.06:
+    if real and rng.random() < 0.06:
         emergent(crop, rng)
     for chance, work in ((0.05, hum), (0.06, ring), (0.12, step), (0.12, spikes), (0.04, gain_step), (0.06, dropout),
                          (0.10, coarse), (0.04, clip)):
@@ -229,7 +290,7 @@ def spoil(crop, rng, mix=None):
 
 def targets(p, s, unknown, warm, frames=FRAMES, unscored_s=UNSCORED_S):
     """Per frame j, whose time is that of the last sample it sees, 5 (j + 1) - 1: class 0 noise, 1 P, 2 S, -1 not scored,
-    -2 anything but S (2 to 4 s after a P), -3 anything but P (2 to 4 s after an S); ages of the last P and S."""
+    -2 anything but S (3 to 4.5 s after a P), -3 anything but P (2 to 4 s after an S); ages of the last P and S."""
     now = ((np.arange(frames) + 1) * STRIDE - 1) / RATE
     kind = np.zeros(frames, np.int8)
     age = np.full((2, frames), np.nan, np.float32)
@@ -237,10 +298,10 @@ def targets(p, s, unknown, warm, frames=FRAMES, unscored_s=UNSCORED_S):
         kind[(now > (u - warm) / RATE) & (now <= (v - warm) / RATE)] = IGNORE
     both = sorted([((m - warm) / RATE, 1) for m in p] + [((m - warm) / RATE, 2) for m in s])
     for at, phase in both:
-        after = (now > at + RECENT_S) & (now <= at + FORGET_S)
+        after = (now > at + RECENT_S[phase]) & (now <= at + FORGET_S[phase])
         kind[after & (kind != IGNORE)] = NOT_S if phase == 1 else NOT_P
     for at, phase in both:
-        on = (now > at) & (now <= at + RECENT_S)
+        on = (now > at) & (now <= at + RECENT_S[phase])
         kind[on] = phase
         age[:, on] = np.nan
         age[phase - 1, on] = now[on] - at

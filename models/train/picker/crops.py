@@ -17,9 +17,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import augment  # noqa: E402
 import pool as pool_module  # noqa: E402
 import runtime  # noqa: E402
+import sims  # noqa: E402
 
-SHARE = {"quake": 0.50, "quiet": 0.22, "trigger": 0.28}
-SHARE_MINED = {"quake": 0.45, "quiet": 0.15, "trigger": 0.12, "mined": 0.28}
+SHARE = {"quake": 0.38, "sim": 0.17, "quiet": 0.20, "trigger": 0.25}
+SHARE_MINED = {"quake": 0.36, "sim": 0.15, "quiet": 0.14, "trigger": 0.11, "mined": 0.24}
+MACHINE = ("iceland", "ridgecrest_train", "gm", "openeew", "cx", "pr")  # onsets timed by a machine: not to learn times from
+MACHINE_AGES = 0.4
 # what one labelled onset of a set counts: analyst picks most, onsets the teacher found least
 WORTH = {"phasenet": 3.0, "deepdenoiser": 2.5, "stead": 5.0, "iceland": 1.2, "ridgecrest_train": 0.6, "gm": 2.0,
          "openeew": 2.0, "cx": 0.8, "pr": 1.5}
@@ -37,8 +40,9 @@ def trigger_starts(stream, on=3.5, off=1.5):
 
 
 class Sampler:
-    def __init__(self, pool, split, seed, mined=None):
+    def __init__(self, pool, split, seed, mined=None, bank=None):
         self.rng = np.random.default_rng(seed)
+        self.bank = bank
         self.streams = [s for s in pool if s.split == split and len(s.rows) >= augment.LENGTH + 800]
         self.onsets, worth = [], []
         for s in self.streams:
@@ -61,6 +65,8 @@ class Sampler:
         share = SHARE_MINED if self.mined else SHARE
         if not self.triggers:
             share = {k: v for k, v in share.items() if k != "trigger"}
+        if not self.bank or not self.long:
+            share = {k: v for k, v in share.items() if k != "sim"}
         self.kinds = list(share)
         self.kind_worth = np.array(list(share.values())) / sum(share.values())
 
@@ -95,6 +101,9 @@ class Sampler:
             start = float(np.clip(start, 0, max(last, 0)))
             crop = augment.cut(s, start, warm, stretch)
             if crop is not None:
+                crop.timed = s.group not in MACHINE and not s.group.startswith("noise") or rng.random() < MACHINE_AGES
+                if kind == "sim":
+                    augment.lay_over(crop, self.bank.draw(rng), warm + lead, rng)
                 return crop
         return None
 
@@ -107,7 +116,7 @@ class Sampler:
         mix = None
         if self.rng.random() < (0.45 if kind == "quake" else 0.15):
             mix = self.raw("quake" if self.rng.random() < 0.12 else "quiet", crop.warm)
-        augment.spoil(crop, self.rng, mix)
+        augment.spoil(crop, self.rng, mix, real=kind != "sim")
         return crop
 
 
@@ -115,11 +124,13 @@ def finish(crop, features):
     """Features [LENGTH, 7] float16, class per frame, ages."""
     rows = features(crop.rows)[crop.warm:]
     kind, age = augment.targets(crop.p, crop.s, crop.unknown, crop.warm)
+    if not crop.timed:
+        age[:] = np.nan
     return rows.astype(np.float16), kind, age.astype(np.float16)
 
 
-def make(pool, split, count, seed, path, mined=None):
-    sampler, features = Sampler(pool, split, seed, mined), runtime.Features()
+def make(pool, split, count, seed, path, mined=None, bank=None):
+    sampler, features = Sampler(pool, split, seed, mined, bank), runtime.Features()
     x = np.empty((count, augment.LENGTH, runtime.FEATURES), np.float16)
     kind = np.empty((count, augment.FRAMES), np.int8)
     age = np.empty((count, 2, augment.FRAMES), np.float16)
@@ -149,15 +160,17 @@ if __name__ == "__main__":
     args.add_argument("--jobs", type=int, default=2)
     args.add_argument("--split", default="train")
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--bank", help="simulated quakes from sims.py")
     args.add_argument("--mined", help="pickle of [(stream, sample)] from mine.py")
     opt = args.parse_args()
     with open(opt.pool, "rb") as f:
         streams = pickle.load(f)
+    bank = sims.Bank(opt.bank) if opt.bank else None
     mined_list = pickle.load(open(opt.mined, "rb")) if opt.mined else None
 
     def work(first):
         for k in range(first, opt.parts, opt.jobs):
-            make(streams, opt.split, opt.count, opt.seed * 1000 + k, "%s.%d" % (opt.out, k), mined_list)
+            make(streams, opt.split, opt.count, opt.seed * 1000 + k, "%s.%d" % (opt.out, k), mined_list, bank)
 
     jobs = [Process(target=work, args=(k,)) for k in range(opt.jobs)]
     for job in jobs:

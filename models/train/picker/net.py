@@ -11,8 +11,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 INPUTS, OUTPUTS, STRIDE = 7, 7, 5
-DILATIONS = (1, 2, 4, 8, 16, 32, 1)
-WIDTH_IN, WIDTH = 20, 40
+DILATIONS = (1, 2, 4, 8, 16, 32, 1, 2)
+WIDTH_IN, WIDTH = 32, 48  # multiples of the widest vector registers
 
 
 def causal(conv, x):
@@ -49,7 +49,8 @@ class Picker(nn.Module):
         x = torch.relu(self.down_norm(causal(self.down, x)))
         for block in self.blocks:
             x = block(x)
-        return self.out(x)
+        with torch.autocast("cpu", enabled=False):  # ages need more digits than bfloat16 has
+            return self.out(x.float())
 
 
 def fold(conv, norm):

@@ -8,6 +8,7 @@ The loss: cross-entropy of noise / P / S over the scored frames, and a Laplace
 likelihood of the onset's age where there is one.
 """
 import argparse
+import copy
 import os
 import sys
 import time
@@ -21,6 +22,8 @@ import net as network  # noqa: E402
 
 CLASS_WEIGHT = torch.tensor([1.0, 1.0, 0.5])
 AGE_WEIGHT = 0.08
+MEAN_KEEP = 0.999  # of the running mean of the weights, per step
+HALF = True        # the forward pass in bfloat16: twice as fast where the processor has matrix units, as good as equal else
 
 
 def laplace(out, first, age):
@@ -43,10 +46,17 @@ def losses(out, kind, age):
     return entropy.sum() / scored, laplace(out, 3, age[:, 0]) + 0.4 * laplace(out, 5, age[:, 1])
 
 
-def batch(data, index):
+def batch(data, index, rng=None):
+    """Arrays of these crops as tensors. With rng: polarity and horizontals at random, which costs nothing on features."""
     x, kind, age = data
-    return (torch.from_numpy(x[index].astype(np.float32).transpose(0, 2, 1).copy()),
-            torch.from_numpy(kind[index].astype(np.int64)), torch.from_numpy(age[index].astype(np.float32)))
+    x = x[index].astype(np.float32).transpose(0, 2, 1).copy()
+    if rng is not None:
+        x[:, :3] *= rng.choice(np.float32([-1, 1]), (len(x), 3, 1))
+        swap = rng.random(len(x)) < 0.5
+        for a, b in ((0, 1), (3, 4)):
+            x[swap, a], x[swap, b] = x[swap, b], x[swap, a]
+    return (torch.from_numpy(x), torch.from_numpy(kind[index].astype(np.int64)),
+            torch.from_numpy(age[index].astype(np.float32)))
 
 
 @torch.no_grad()
@@ -61,49 +71,107 @@ def evaluate(net, data):
     return total / n, ages / n
 
 
-def train(net, data, validate, minutes, rate, size, log=print, checkpoint=None, steps=None):
-    """Until `minutes` are over (or `steps` done), learning rate on a cosine of the share used up."""
-    optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
-    rng = np.random.default_rng(0)
-    begin, done, told, order = time.time(), 0, 0.0, np.empty(0, int)
-    recent = []
+class Run:
+    """A training under way: network, its running mean (what is judged and kept), optimiser, and how far it is."""
+
+    def __init__(self, net, rate):
+        self.net, self.mean = net, copy.deepcopy(net)
+        self.optimiser = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-2)
+        self.rate, self.done, self.spent, self.best, self.best_at = rate, 0, 0.0, np.inf, 0.0
+        self.best_state = copy.deepcopy(net.state_dict())
+
+    def set_rate(self, share):
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * min(1.0, (self.done + 1) / 200) * (0.5 + 0.5 * np.cos(np.pi * share)) + 1e-6
+
+    @torch.no_grad()
+    def follow(self):
+        """The running mean takes a step: of weights and of batch statistics alike."""
+        keep = min(MEAN_KEEP, (self.done + 1) / (self.done + 10))
+        for old, new in zip(self.mean.state_dict().values(), self.net.state_dict().values()):
+            if old.dtype.is_floating_point:
+                old.mul_(keep).add_(new, alpha=1 - keep)
+            else:
+                old.copy_(new)
+
+    def step(self, data, index, rng):
+        x, kind, age = batch(data, index, rng)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=HALF):
+            out = self.net(x)
+        entropy, miss = losses(out.float(), kind, age)
+        self.optimiser.zero_grad()
+        (entropy + AGE_WEIGHT * miss).backward()
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 2.0)
+        self.optimiser.step()
+        self.follow()
+        self.done += 1
+        return entropy.item(), miss.item()
+
+    def judge(self, validate):
+        """Validation losses of the running mean; keeps it when it is the best so far."""
+        held = evaluate(self.mean, validate) if validate is not None else (np.nan, np.nan)
+        if validate is None or held[0] + AGE_WEIGHT * held[1] < self.best:
+            self.best, self.best_at = held[0] + AGE_WEIGHT * held[1], self.spent
+            self.best_state = copy.deepcopy(self.mean.state_dict())
+        return held
+
+    def save(self, path):
+        state = {k: getattr(self, k) for k in ("done", "spent", "best", "best_at", "best_state")}
+        torch.save(dict(state, net=self.net.state_dict(), mean=self.mean.state_dict(),
+                        optimiser=self.optimiser.state_dict()), path + ".run.tmp")
+        os.replace(path + ".run.tmp", path + ".run")
+        torch.save(self.best_state, path)
+
+    def resume(self, path):
+        state = torch.load(path + ".run")
+        self.net.load_state_dict(state.pop("net"))
+        self.mean.load_state_dict(state.pop("mean"))
+        self.optimiser.load_state_dict(state.pop("optimiser"))
+        self.__dict__.update(state)
+
+
+def train(net, data, validate, minutes, rate, size, log=print, checkpoint=None, steps=None, seed=0, patience_min=None,
+          resume=False):
+    """Until `minutes` of work are over (or `steps` done), or `patience_min` went by without a better validation; learning
+    rate on a cosine of the share used up. `net` has the best running mean afterwards. With a checkpoint it can be stopped
+    at any moment and resumed: <checkpoint>.run has all of its state."""
+    run = Run(net, rate)
+    if resume and checkpoint and os.path.exists(checkpoint + ".run"):
+        run.resume(checkpoint)
+        log("resumed at step %d, %.1f min" % (run.done, run.spent / 60), flush=True)
+    rng = np.random.default_rng(seed + run.done)
+    clock, told, order, recent = time.time(), -60.0, np.empty(0, int), []
+    share = lambda: run.done / steps if steps else run.spent / (60 * minutes)
     net.train()
-    while True:
-        share = done / steps if steps else (time.time() - begin) / (60 * minutes)
-        if share >= 1:
-            break
-        warm = min(1.0, (done + 1) / 100)
-        for group in optimiser.param_groups:
-            group["lr"] = rate * warm * (0.5 + 0.5 * np.cos(np.pi * share)) + 1e-6
+    while share() < 1:
+        run.set_rate(share())
         if len(order) < size:
             order = rng.permutation(len(data[0]))
         index, order = np.sort(order[:size]), order[size:]
-        x, kind, age = batch(data, index)
-        entropy, miss = losses(net(x), kind, age)
-        loss = entropy + AGE_WEIGHT * miss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimiser.step()
-        done += 1
-        recent.append((entropy.item(), miss.item()))
-        if time.time() - told > 60:
-            told = time.time()
-            mean = np.mean(recent[-200:], axis=0)
-            held = evaluate(net, validate) if validate is not None else (np.nan, np.nan)
-            log("step %d, %.1f min, loss %.4f age %.3f, validation %.4f age %.3f" % (
-                done, (told - begin) / 60, mean[0], mean[1], held[0], held[1]), flush=True)
+        recent.append(run.step(data, index, rng))
+        run.spent, clock = run.spent + time.time() - clock, time.time()
+        if run.spent - told > 60:
+            told = run.spent
+            tell(run, "step", recent, run.judge(validate), log)
             if checkpoint:
-                torch.save(net.state_dict(), checkpoint)
-    net.eval()
-    mean = np.mean(recent[-200:], axis=0)
-    held = evaluate(net, validate) if validate is not None else (np.nan, np.nan)
-    net.eval()
-    log("end: step %d, %.1f min, loss %.4f age %.3f, validation %.4f age %.3f" % (
-        done, (time.time() - begin) / 60, mean[0], mean[1], held[0], held[1]), flush=True)
+                run.save(checkpoint)
+            if patience_min and run.spent - run.best_at > 60 * patience_min:
+                log("no better for %.0f min" % patience_min, flush=True)
+                break
+            clock = time.time()
+    held = run.judge(validate)
+    tell(run, "end: step", recent, held, log)
     if checkpoint:
-        torch.save(net.state_dict(), checkpoint)
-    return mean, held
+        run.save(checkpoint)
+    net.load_state_dict(run.best_state)
+    net.eval()
+    return np.mean(recent[-200:], axis=0), held
+
+
+def tell(run, word, recent, held, log):
+    mean = np.mean(recent[-200:], axis=0) if recent else (np.nan, np.nan)
+    log("%s %d, %.1f min, loss %.4f age %.3f, validation %.4f age %.3f" % (
+        word, run.done, run.spent / 60, mean[0], mean[1], held[0], held[1]), flush=True)
 
 
 # ---- the chain on made-up ground --------------------------------------------------------------------------------------
@@ -164,6 +232,8 @@ if __name__ == "__main__":
     args.add_argument("--batch", type=int, default=48)
     args.add_argument("--threads", type=int, default=1)
     args.add_argument("--seed", type=int, default=1)
+    args.add_argument("--patience", type=float, help="minutes without a better validation after which it stops")
+    args.add_argument("--resume", action="store_true", help="go on from <out>.run if it is there")
     args.add_argument("--out")
     opt = args.parse_args()
     torch.set_num_threads(opt.threads)
@@ -176,4 +246,4 @@ if __name__ == "__main__":
         if opt.init:
             one.load_state_dict(torch.load(opt.init))
         train(one, crops.load(opt.crops), crops.load(opt.validate) if opt.validate else None, opt.minutes, opt.rate,
-              opt.batch, checkpoint=opt.out)
+              opt.batch, checkpoint=opt.out, seed=opt.seed, patience_min=opt.patience, resume=opt.resume)
