@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 PYTHON=${PYTHON:-/usr/bin/python3}
 DATA=${TOCSIN_DATA:-../shared/data}
 WORK=${TOCSIN_TRAIN_WORK:-build/train}
-MINUTES=${TOCSIN_TRAIN_MINUTES:-30}
+MINUTES=${TOCSIN_TRAIN_MINUTES:-48}
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
 PICKER=models/train/picker SECOND=models/train/second
 
@@ -18,14 +18,18 @@ fi
 
 [ -d "$DATA/picks" ] || { echo "train: no data set at $DATA (set TOCSIN_DATA)" >&2; exit 1; }
 mkdir -p "$WORK"
+SIMULATOR=${TOCSIN_SIMULATOR:-build/tocsin-sim}
 "$PYTHON" $PICKER/pool.py --data "$DATA" --out "$WORK/pool.pkl"
-"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/v" --count 1600 --parts 1 --split validate --seed 99
-"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/a" --count 15000 --parts 2 --seed 1
-"$PYTHON" $PICKER/train.py --crops "$WORK/a.0" "$WORK/a.1" --validate "$WORK/v.0" --minutes "$MINUTES" --out "$WORK/a.pt"
-"$PYTHON" $PICKER/mine.py --pool "$WORK/pool.pkl" --net "$WORK/a.pt" --out "$WORK/mined.pkl"
-"$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --out "$WORK/b" --count 20000 --parts 2 --seed 5 --mined "$WORK/mined.pkl"
-"$PYTHON" $PICKER/train.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --rate 2.5e-3 \
-    --init "$WORK/a.pt" --out "$WORK/b.pt"
+"$PYTHON" $PICKER/sims.py --simulator "$SIMULATOR" --out "$WORK/bank.npz"
+crops() { "$PYTHON" $PICKER/crops.py --pool "$WORK/pool.pkl" --bank "$WORK/bank.npz" "$@"; }
+crops --out "$WORK/v" --count 1600 --parts 1 --split validate --seed 99
+crops --out "$WORK/a" --count 40000 --parts 2 --seed 11
+"$PYTHON" $PICKER/train.py --crops "$WORK/a.0" "$WORK/a.1" --validate "$WORK/v.0" --minutes "$((MINUTES / 2))" \
+    --batch 64 --resume --out "$WORK/a.pt"
+"$PYTHON" $PICKER/mine.py --pool "$WORK/pool.pkl" --net "$WORK/a.pt" --level 0.15 --out "$WORK/mined.pkl"
+crops --out "$WORK/b" --count 50000 --parts 2 --seed 21 --mined "$WORK/mined.pkl"
+"$PYTHON" $PICKER/train.py --crops "$WORK/b.0" "$WORK/b.1" "$WORK/a.0" --validate "$WORK/v.0" --minutes "$MINUTES" --rate 3e-3 \
+    --batch 64 --seed 2 --init "$WORK/a.pt" --resume --out "$WORK/b.pt"
 echo "train: to ship: export_picker.py, parity.py, then ./run evaluate --card for the figures"
 "$PYTHON" $SECOND/candidates.py --crops "$WORK/b.0" "$WORK/b.1" "$WORK/v.0" --first models/picker/weights.safetensors
 "$PYTHON" $SECOND/train_second.py --crops "$WORK/b.0" "$WORK/b.1" --validate "$WORK/v.0" --minutes "$MINUTES" --out "$WORK/second.pt"

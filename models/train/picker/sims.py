@@ -1,16 +1,21 @@
 """Simulated quakes to lay over real noise: exact onsets at any strength, of which real records offer too few.
 
-The bank is made by tests/sim (`tocsin-sim train --noise none`): ground velocity of single quakes without noise, P at a known
-sample. Nothing of it is ever an evaluation record.
+The bank is made by tests/sim (`tocsin-sim train --noise none`): single quakes without noise, P at a known sample. Nothing of
+it is ever an evaluation record.
 
-    sims.py --out bank.npy --count 3000 [--simulator build/tocsin-sim] [--seed 77]
+    sims.py --out bank.npz --count 3000 [--simulator build/tocsin-sim] [--seed 77]
 """
 import argparse
 import os
 import subprocess
+import sys
 import tempfile
 
 import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), "estimator"))
+import simulated  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 RATE = 100
@@ -51,16 +56,30 @@ class Bank:
         return self.rows[k].astype(np.float32), BEFORE, int(self.s[k])
 
 
+def ground(path):
+    """(sample of P, sample of S, rows) of each record of the file."""
+    raw, at = np.fromfile(path, "u1"), 0
+    while at < len(raw):
+        head = raw[at:at + simulated.HEAD.itemsize].view(simulated.HEAD)[0]
+        n = int(head["n"])
+        at += simulated.HEAD.itemsize
+        rows = raw[at:at + 12 * n].view("<f4").reshape(n, 3)
+        at += 13 * n
+        if head["p"] >= BEFORE and np.abs(rows).max() > 0:
+            yield int(head["p"]), int(head["s"]), rows
+
+
 def build(simulator, count, seed, out):
-    from simulated_records import read_raw
     rng, rows, s = np.random.default_rng(seed), [], []
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "quakes.bin")
-        subprocess.run([simulator, "train", "--noise", "none", "--seed", str(seed), "--count", str(count), "--out", path], check=True)
-        for p, at_s, one in read_raw(path):
-            rows.append(dress(one[p - BEFORE:], rng).astype(np.float16))
+        subprocess.run([simulator, "train", "--noise", "none", "--seed", str(seed), "--count", str(count), "--magnitudes",
+                        "1.5,7.5", "--out", path], check=True)
+        for p, at_s, enz in ground(path):
+            rows.append(dress(enz[p - BEFORE:], rng).astype(np.float16))
             s.append(at_s - p + BEFORE)
-    np.savez(out, rows=np.stack(rows), s=np.array(s, np.int32))
+    least = min(len(r) for r in rows)
+    np.savez(out, rows=np.stack([r[:least] for r in rows]), s=np.array(s, np.int32))
 
 
 if __name__ == "__main__":
