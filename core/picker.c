@@ -1,10 +1,10 @@
 /*
  * One decision per onset. The network's statement is evidence ("an onset lies
- * within the last 2 s"), so a true onset makes a plateau of some 2 s whose age
+ * within the last 3 s"), so a true onset makes a plateau of some 3 s whose age
  * grows as time goes by: the rules turn a plateau into one pick. Probability
  * of P over time, `-` threshold, `.` its half, `|` declared:
  *
- *   true P              -----|~~~~\----        plateau of 2 s, falls by itself: armed again below the half
+ *   true P              -----|~~~~\----        plateau of 3 s, falls by itself: armed again below the half
  *                       ____/......\____
  *   weak P              ____/~~~~~~~|\__       stays within 1.5 of the threshold's logit for 0.5 s
  *   P, then S           P falls when S is seen, S rises: one of each, whatever their order in the block

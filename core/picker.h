@@ -9,7 +9,7 @@
  * (5 (f + 1) - 1) * 10 ms.
  *
  * Raw outputs of a frame:
- *   [0..2]  logits of noise, P ("a P onset lies within the last 2 s and no S onset since"), S
+ *   [0..2]  logits of noise, P ("a P onset lies within the last 3 s and no S onset since"), S (2 s)
  *   [3] [4] age of the P onset at the frame's end in s; natural log of the scale b in s of its Laplace error
  *   [5] [6] the same for S
  */
