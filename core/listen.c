@@ -18,6 +18,7 @@
 #include "core/gate.h"
 #include "core/manifest.h"
 #include "core/picker.h"
+#include "core/polarity.h"
 #include "core/second.h"
 #include "core/window.h"
 
@@ -45,6 +46,7 @@ struct followed {
     toc_ns onset;
     toc_ns s_time; /* S that was noted, TOC_NS_NONE none */
     int64_t next;  /* absolute step it waits for */
+    int8_t polarity;
     struct toc_domain domain;
 };
 
@@ -373,26 +375,16 @@ static void prepare(struct toc_listener *l, float *ret_features)
 
 /* ---- picks and estimates ----------------------------------------------------------------------------------- */
 
-/* First motion: the sign of the first sample within 0.3 s after the onset that leaves four times the scatter of the
- * second before it. A crude rule, so anything doubtful stays unclear. */
+/* First motion, once enough of it was seen; 0 until then. */
 static int8_t polarity(const struct toc_listener *l, toc_ns onset, int64_t end_row)
 {
-    int64_t at = onset / TOC_GRID_NS;
-    if (at - 110 < l->first_row || at + 30 > end_row)
+    float trace[TOC_POLARITY_ROWS];
+    int64_t from = onset / TOC_GRID_NS - TOC_POLARITY_BEFORE;
+    if (from < l->first_row || from < end_row - TRACE_SURE || from + TOC_POLARITY_ROWS > end_row)
         return 0;
-    double sum = 0, square = 0;
-    for (int64_t i = at - 110; i < at - 10; i++) {
-        double x = (double)l->trace[TOC_Z][i % TRACE];
-        sum += x;
-        square += x * x;
-    }
-    double mean = sum / 100, limit = 4 * sqrt(fmax(square / 100 - mean * mean, 0));
-    for (int64_t i = at - 5; i < at + 30; i++) {
-        double x = (double)l->trace[TOC_Z][i % TRACE] - mean;
-        if (fabs(x) > limit && limit > 0)
-            return x > 0 ? 1 : -1;
-    }
-    return 0;
+    for (int64_t i = 0; i < TOC_POLARITY_ROWS; i++)
+        trace[i] = l->trace[TOC_Z][(from + i) % TRACE];
+    return toc_polarity(trace);
 }
 
 static struct followed *free_slot(struct toc_listener *l)
@@ -439,6 +431,7 @@ static bool start_estimator(struct toc_listener *l, struct followed *f, const st
     f->pick_id = pick->id;
     f->s_time = TOC_NS_NONE;
     f->next = onset;
+    f->polarity = pick->polarity;
     return true;
 }
 
@@ -476,11 +469,14 @@ static void step_followed(struct toc_listener *l, struct followed *f, int64_t en
     struct toc_verdict verdict = {0};
     if (f->active && f->next < end_step)
         verdict = judge(l, f, end_row);
+    if (f->active && f->polarity == 0)
+        f->polarity = polarity(l, f->onset, end_row);
     while (f->active && f->next < end_step) {
         struct toc_estimate estimate;
         if (toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &estimate) == 1) {
             bool room = result->n_estimates < TOC_LISTEN_ESTIMATES_MAX;
             estimate.domain = verdict;
+            estimate.polarity = f->polarity;
             result->estimates[room ? result->n_estimates++ : result->n_estimates - 1] = estimate;
             f->active = (double)estimate.after_p_s < l->rules.follow_s;
         }
@@ -505,6 +501,14 @@ static void follow_revised(struct toc_listener *l, struct followed *f, const str
         toc_estimator_note_s(f->estimator, s_time);
 }
 
+/* Of what is too long ago to be read again, what was said; unless it is another onset now. */
+static int8_t revised_polarity(const struct toc_listener *l, const struct followed *f, const struct toc_pick *pick,
+                               int64_t end_row)
+{
+    int8_t seen = polarity(l, pick->time, end_row);
+    return seen != 0 || step_of(pick->time) != step_of(f->onset) ? seen : f->polarity;
+}
+
 static void revise_picks(struct toc_listener *l, int64_t end_row, struct toc_listen_scratch *scratch,
                          struct toc_listener_result *result)
 {
@@ -519,6 +523,7 @@ static void revise_picks(struct toc_listener *l, int64_t end_row, struct toc_lis
             if (!f->active || f->pick_id != result->picks[i].id)
                 continue;
             result->picks[i].domain = judge(l, f, end_row);
+            result->picks[i].polarity = f->polarity = revised_polarity(l, f, &result->picks[i], end_row);
             follow_revised(l, f, &result->picks[i], scratch->estimator);
         }
 }

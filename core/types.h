@@ -79,7 +79,7 @@ struct toc_pick {
     float snr_db;       /* 20 log10 of the 0.2 s RMS over the slow RMS, 2-20 Hz, NAN unknown */
     float classical_ratio; /* what the classical picker heard: its largest STA/LTA within the second before `declared`;
                               it picks at TOC_CLASSIC_TRIGGER (core/classic.h). 0: nothing yet */
-    int8_t polarity;    /* +1 up, -1 down, 0 unclear */
+    int8_t polarity;    /* +1 up, -1 down, 0 unclear, or too early to say (core/polarity.h) */
     uint8_t revision;   /* 0 first said, counts up; of the following three 0 says nothing */
     enum toc_standing standing;
     float s_probability; /* that an S began there instead */
@@ -108,6 +108,7 @@ struct toc_estimate {
     float tau_c_s, tau_p_max_s;
     float snr_db;              /* mean square velocity over that before P */
     float window_s;            /* after_p_s, or less: these end before S */
+    int8_t polarity;           /* of the pick, as known now */
     bool clipped;              /* some sample since P was */
     bool s_guarded;            /* S is known to have come within after_p_s, and is not in them */
     struct toc_verdict domain; /* of the arrival, by now */

@@ -110,6 +110,7 @@ int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_es
     toc_json_measure(&json, "tau_p_max_s", (double)e->tau_p_max_s);
     toc_json_number(&json, "snr_db", (double)e->snr_db, 1);
     toc_json_number(&json, "window_s", (double)e->window_s, 2);
+    toc_json_integer(&json, "polarity", e->polarity);
     toc_json_bool(&json, "clipped", e->clipped);
     toc_json_bool(&json, "s_guarded", e->s_guarded);
     put_domain(&json, &e->domain);

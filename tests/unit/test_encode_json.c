@@ -142,7 +142,7 @@ static void check_estimate(void **state)
 
     check_common(root, "estimate");
     must_have(root, "sid:s pick_time:s after_p_s:r magnitude:r magnitude_sigma:r s_minus_p_s:r s_minus_p_sigma_s:r "
-                    "saturated:b pa_ms2:n pd_m:n iv2_m2s:r tau_c_s:r tau_p_max_s:n snr_db:r window_s:r clipped:b "
+                    "saturated:b pa_ms2:n pd_m:n iv2_m2s:r tau_c_s:r tau_p_max_s:n snr_db:r window_s:r polarity:i clipped:b "
                     "s_guarded:b");
     assert_float_equal(json_real_value(json_object_get(root, "iv2_m2s")), 1.2346e-17, 1e-30);
     assert_true(json_is_true(json_object_get(root, "s_guarded")));
