@@ -4,6 +4,7 @@ Rows come out of the runtime (cut_windows), so that the resampler is the same fo
 published use: 2 to 20 Hz, 0.5 s over 10 s, time by the least Akaike criterion (Maeda 1985); PhaseNet (Zhu and Beroza
 2019) with its published weights, every 0.5 s, peaks in the newest 3 s (4 s with four windows in a row).
 """
+
 import numpy as np
 
 from . import paths
@@ -36,6 +37,7 @@ class ShortLong:
 
     def __init__(self, start, rows, live):
         from scipy.signal import butter, lfilter, sosfilt
+
         c = 2 if live[2] else int(np.argmax(live))
         x = rows[:, c].astype(np.float64)
         self.start = start
@@ -55,7 +57,9 @@ class ShortLong:
                 break
             i += step
             end, lo = min(i + 10, n - 1), max(i - 200, 0)
-            out.append((self.start + (end + 1) / RATE, self.start + (lo + aic(self.x[lo:end + 1])) / RATE, float(self.ratio[i])))
+            out.append(
+                (self.start + (end + 1) / RATE, self.start + (lo + aic(self.x[lo : end + 1])) / RATE, float(self.ratio[i]))
+            )
             stop = min(i + 500, n)
             calm = np.flatnonzero(low[i:stop])
             i = (i + int(calm[0]) if len(calm) else stop) + 1
@@ -69,19 +73,23 @@ def phasenet(folder):
 def phasenet_windows(net, start, rows, live, threshold, span=None, phase=0, hop=50, batch=64, newest_s=4.0):
     """[(end sample, [(P peak, probability)])] of the last 30 s every 0.5 s; span: (from, to) in samples, None all."""
     import torch
+
     peaks = paths.picker_module("teacher").peaks
     rows = np.where(np.isnan(rows), 0, rows) * live
     first, last = span or (3000, len(rows))
     ends = np.arange(max(first, 3000) + phase, min(last, len(rows)) + 1, hop)
     out = []
     for b in range(0, len(ends), batch):
-        part = ends[b:b + batch]
-        x = np.stack([rows[e - 3000:e] for e in part]).astype(np.float64)
+        part = ends[b : b + batch]
+        x = np.stack([rows[e - 3000 : e] for e in part]).astype(np.float64)
         x = (x - x.mean(1, keepdims=True)).transpose(0, 2, 1).astype(np.float32)
         with torch.no_grad():
             p = net.run(torch.from_numpy(x))[:, 1].numpy()
         oldest = 3000 - int(newest_s * RATE)
-        out += [(int(e), [(int(e) - 3000 + i, float(p[k, i])) for i in peaks(p[k], threshold) if i >= oldest]) for k, e in enumerate(part)]
+        out += [
+            (int(e), [(int(e) - 3000 + i, float(p[k, i])) for i in peaks(p[k], threshold) if i >= oldest])
+            for k, e in enumerate(part)
+        ]
     return out
 
 
@@ -94,7 +102,7 @@ def phasenet_picks(seen, confirm, start):
         for i in found:
             if i < newest or any(abs(i - j) < 100 for j in given):
                 continue
-            if all(any(abs(i - j) <= 50 for j in old) for _, old in seen[k - confirm + 1:k]):
+            if all(any(abs(i - j) <= 50 for j in old) for _, old in seen[k - confirm + 1 : k]):
                 given = given[-20:] + [i]
                 out.append((start + end / RATE, start + i / RATE, 1.0))
     return out
@@ -111,12 +119,13 @@ def confirmer(net, cache):
             i = int(round((at - start) * RATE))
             if 0 <= i < len(rows):
                 lo = int(np.clip(i - 1500, 0, max(len(rows) - 3000, 0)))
-                x = (np.where(np.isnan(rows[lo:lo + 3000]), 0, rows[lo:lo + 3000]) * live).astype(np.float64)
+                x = (np.where(np.isnan(rows[lo : lo + 3000]), 0, rows[lo : lo + 3000]) * live).astype(np.float64)
                 if len(x) < 3000:
                     return False
                 x = (x - x.mean(0)).T[None].astype(np.float32)
                 with torch.no_grad():
                     p = net.run(torch.from_numpy(x))[0, 1].numpy()
-                return bool(p[max(i - lo - 30, 0):i - lo + 31].max(initial=0) >= 0.2)
+                return bool(p[max(i - lo - 30, 0) : i - lo + 31].max(initial=0) >= 0.2)
         return False
+
     return stands

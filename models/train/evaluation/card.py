@@ -1,4 +1,5 @@
 """Fills the generated part of a card, between two marks, and puts its pictures beside it."""
+
 import os
 import shutil
 

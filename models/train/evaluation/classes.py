@@ -1,4 +1,5 @@
 """What was said against what was there: calibration of the said probability, P called S and the other way, artefacts."""
+
 import numpy as np
 
 from . import counting
@@ -19,7 +20,13 @@ def reliability(judged, bins=10):
         if mine.any():
             rows.append({"said": float(p[mine].mean()), "right": float(right[mine].mean()), "n": int(mine.sum())})
             error += mine.mean() * abs(p[mine].mean() - right[mine].mean())
-    return {"n": len(judged), "rows": rows, "error": float(error), "mean_said": float(p.mean()), "mean_right": float(right.mean())}
+    return {
+        "n": len(judged),
+        "rows": rows,
+        "error": float(error),
+        "mean_said": float(p.mean()),
+        "mean_right": float(right.mean()),
+    }
 
 
 def judged_picks(stations, speaks, noise=()):
@@ -74,7 +81,7 @@ def too_early(stations, s_of):
 
 
 def spread(copies):
-    """copies: {record: [(residual, probability) or None]}. Of the records said in every copy: spread of time and probability."""
+    """copies: {record: [(residual, probability) or None]}. Spread of time and probability over the copies of a record."""
     times, probabilities, away, whole, some = [], [], [], 0, 0
     for found in copies.values():
         said = [f for f in found if f is not None]
@@ -89,6 +96,13 @@ def spread(copies):
     if not times:
         return None
     at = lambda x, q: float(np.percentile(x, q))
-    return {"records": len(copies), "said_in_some": some, "said_in_all": whole,
-            "time_range_median_s": at(times, 50), "time_range_p95_s": at(times, 95), "time_from_median_p95_s": at(away, 95),
-            "probability_range_median": at(probabilities, 50), "probability_range_p95": at(probabilities, 95)}
+    return {
+        "records": len(copies),
+        "said_in_some": some,
+        "said_in_all": whole,
+        "time_range_median_s": at(times, 50),
+        "time_range_p95_s": at(times, 95),
+        "time_from_median_p95_s": at(away, 95),
+        "probability_range_median": at(probabilities, 50),
+        "probability_range_p95": at(probabilities, 95),
+    }

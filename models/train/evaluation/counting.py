@@ -4,6 +4,7 @@ Recall R(t) by d: the share of labelled onsets with a pick no further than t fro
 after it. A pick near a label that is marked late may have been said before it: it counts. Intervals: 95 %, bootstrap over
 records.
 """
+
 import numpy as np
 
 DELAYS = (0.3, 0.5, 1.0, 2.0, 4.0)
@@ -54,7 +55,7 @@ def interval(values, n=1000, seed=1, of=np.mean):
 
 def rate_interval(count, hours):
     """Poisson, 95 %: Byar's approximation."""
-    low = count * (1 - 1 / (9 * count) - 1.96 / (3 * count ** 0.5)) ** 3 if count else 0.0
+    low = count * (1 - 1 / (9 * count) - 1.96 / (3 * count**0.5)) ** 3 if count else 0.0
     high = (count + 1) * (1 - 1 / (9 * (count + 1)) + 1.96 / (3 * (count + 1) ** 0.5)) ** 3
     return low / hours, high / hours
 
@@ -77,11 +78,15 @@ def summary(found):
     residual = np.array([f.residual for f in found])
     residual = residual[np.isfinite(residual)]
     after = np.array([f.after for f in found])
-    return {"n": len(found), "recall": hits.mean(0).tolist(),
-            "interval": [interval(hits[:, i, 2]) for i in range(len(DELAYS))],
-            "residual_median_ms": float(np.median(residual) * 1e3) if len(residual) else None,
-            "residual_mad_ms": mad(residual) * 1e3 if len(residual) else None,
-            "said_median_s": order(after, 0.5), "said_p90_s": order(after, 0.9)}
+    return {
+        "n": len(found),
+        "recall": hits.mean(0).tolist(),
+        "interval": [interval(hits[:, i, 2]) for i in range(len(DELAYS))],
+        "residual_median_ms": float(np.median(residual) * 1e3) if len(residual) else None,
+        "residual_mad_ms": mad(residual) * 1e3 if len(residual) else None,
+        "said_median_s": order(after, 0.5),
+        "said_p90_s": order(after, 0.9),
+    }
 
 
 def rate(count, hours):

@@ -1,4 +1,5 @@
 """Small pictures as SVG, without a library: lines, bars and points on one pair of axes."""
+
 import math
 
 WIDTH, HEIGHT = 560, 340
@@ -28,11 +29,15 @@ class Chart:
         to = math.log10 if self.log_x else float
         share = (to(max(x, 1e-12)) - to(self.x[0])) / (to(self.x[1]) - to(self.x[0]))
         rise = (y - self.y[0]) / (self.y[1] - self.y[0])
-        return (LEFT + min(max(share, 0), 1) * (WIDTH - LEFT - RIGHT),
-                HEIGHT - BOTTOM - min(max(rise, 0), 1) * (HEIGHT - TOP - BOTTOM))
+        return (
+            LEFT + min(max(share, 0), 1) * (WIDTH - LEFT - RIGHT),
+            HEIGHT - BOTTOM - min(max(rise, 0), 1) * (HEIGHT - TOP - BOTTOM),
+        )
 
     def colour(self, name, colour, dashed):
-        colour = colour if isinstance(colour, str) else COLOURS[(len(self.legend) if colour is None else colour) % len(COLOURS)]
+        colour = (
+            colour if isinstance(colour, str) else COLOURS[(len(self.legend) if colour is None else colour) % len(COLOURS)]
+        )
         if name:
             self.legend.append((name, colour, dashed))
         return colour
@@ -41,8 +46,10 @@ class Chart:
         points = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
         colour = self.colour(name, colour, dashed)
         path = " ".join("%.1f,%.1f" % self.at(x, y) for x, y in points)
-        self.parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"%s/>' %
-                          (path, colour, ' stroke-dasharray="5 4"' if dashed else ""))
+        self.parts.append(
+            '<polyline points="%s" fill="none" stroke="%s" stroke-width="1.8"%s/>'
+            % (path, colour, ' stroke-dasharray="5 4"' if dashed else "")
+        )
         if dots:
             self.points(points, colour=colour)
 
@@ -50,20 +57,25 @@ class Chart:
         colour = self.colour(name, colour, False)
         for x, y in points:
             if math.isfinite(x) and math.isfinite(y):
-                self.parts.append('<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.75"/>' %
-                                  (*self.at(x, y), radius, colour))
+                self.parts.append(
+                    '<circle cx="%.1f" cy="%.1f" r="%g" fill="%s" fill-opacity="0.75"/>' % (*self.at(x, y), radius, colour)
+                )
 
     def bars(self, edges, counts, name=None, colour=None):
         colour = self.colour(name, colour, False)
         for a, b, n in zip(edges[:-1], edges[1:], counts):
             (x0, y0), (x1, y1) = self.at(a, 0), self.at(b, n)
-            self.parts.append('<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s" fill-opacity="0.55"/>' %
-                              (x0, y1, max(x1 - x0 - 0.5, 0.5), max(y0 - y1, 0), colour))
+            self.parts.append(
+                '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s" fill-opacity="0.55"/>'
+                % (x0, y1, max(x1 - x0 - 0.5, 0.5), max(y0 - y1, 0), colour)
+            )
 
     def ticks(self, span, log):
         if log:
             low, high = math.floor(math.log10(span[0])), math.ceil(math.log10(span[1]))
-            return [m * 10.0 ** e for e in range(low, high + 1) for m in (1, 2, 5) if span[0] <= m * 10.0 ** e <= span[1] * 1.001]
+            return [
+                m * 10.0**e for e in range(low, high + 1) for m in (1, 2, 5) if span[0] <= m * 10.0**e <= span[1] * 1.001
+            ]
         step = nice_step(span[1] - span[0])
         first = math.ceil(span[0] / step - 1e-9)
         return [k * step for k in range(first, int(math.floor(span[1] / step + 1e-9)) + 1)]
@@ -89,15 +101,22 @@ class Chart:
         x = LEFT + 12 if "left" in corner else WIDTH - RIGHT - 215
         y = TOP + 14 if "top" in corner else HEIGHT - BOTTOM - 16 * n + 4
         if n:
-            out.append('<rect x="%d" y="%d" width="210" height="%d" fill="white" fill-opacity="0.85"/>' % (x - 6, y - 12, 16 * n + 6))
+            out.append(
+                '<rect x="%d" y="%d" width="210" height="%d" fill="white" fill-opacity="0.85"/>'
+                % (x - 6, y - 12, 16 * n + 6)
+            )
         for k, (name, colour, dashed) in enumerate(self.legend):
-            out.append('<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3"%s/>' %
-                       (x, y + 16 * k, x + 18, y + 16 * k, colour, ' stroke-dasharray="5 4"' if dashed else ""))
+            out.append(
+                '<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3"%s/>'
+                % (x, y + 16 * k, x + 18, y + 16 * k, colour, ' stroke-dasharray="5 4"' if dashed else "")
+            )
             out.append('<text x="%d" y="%d">%s</text>' % (x + 24, y + 16 * k + 4, escape(name)))
         return out
 
     def write(self, path, corner="bottom right"):
-        head = ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">'
-                '<rect width="100%%" height="100%%" fill="white"/>' % (WIDTH, HEIGHT))
+        head = (
+            '<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">'
+            '<rect width="100%%" height="100%%" fill="white"/>' % (WIDTH, HEIGHT)
+        )
         with open(path, "w") as f:
             f.write("\n".join([head] + self.axes() + self.parts + self.keys(corner) + ["</svg>"]) + "\n")

@@ -4,6 +4,7 @@ Truth: catalogue magnitudes and the onsets of models/train/estimator/records.py.
 pick of it (within 1 s of the onset). Beside it, on the same records at the same moments: a regression of the magnitude on
 the runtime's Pv and the catalogue's distance, each quake by coefficients that have not seen it.
 """
+
 import json
 import os
 import subprocess
@@ -19,12 +20,14 @@ EXTRA = "estimator: {publish_s: 0.1}\n"
 MATCH_S = 1.0
 SNR_LEAST_DB = 6.0
 SIMULATED = ((6.5, 101), (7.0, 102), (7.5, 103), (8.0, 104))
-ROWS = (("Ridgecrest M 6.4 and aftershocks, 17:33 to 17:50", "ridgecrest", "heldout"),
-        ("Pleasant Hill M 4.5", "pleasant_hill", "heldout"),
-        ("Ridgecrest M 6.4 and M 4.0 from 180 to 315 km (gm_*)", "global", "heldout"),
-        ("Ridgecrest foreshocks, 17:02 to 17:30", "ridgecrest", "train"),
-        ("Single quakes of California, Utah, Washington, Alaska, Croatia, Turkey (gm_*)", "global", "train"),
-        ("Mexico, MEMS (openeew)", "openeew", "train"))
+ROWS = (
+    ("Ridgecrest M 6.4 and aftershocks, 17:33 to 17:50", "ridgecrest", "heldout"),
+    ("Pleasant Hill M 4.5", "pleasant_hill", "heldout"),
+    ("Ridgecrest M 6.4 and M 4.0 from 180 to 315 km (gm_*)", "global", "heldout"),
+    ("Ridgecrest foreshocks, 17:02 to 17:30", "ridgecrest", "train"),
+    ("Single quakes of California, Utah, Washington, Alaska, Croatia, Turkey (gm_*)", "global", "train"),
+    ("Mexico, MEMS (openeew)", "openeew", "train"),
+)
 
 
 class Row:
@@ -75,7 +78,9 @@ class Study:
         self.alerts = {}
 
     def replay(self, folder, alone=False):
-        paths_ = self.runner.replay(folder, self.runner.config(None, None, False, EXTRA + (self.runner.ALONE if alone else "")))
+        paths_ = self.runner.replay(
+            folder, self.runner.config(None, None, False, EXTRA + (self.runner.ALONE if alone else ""))
+        )
         with open(paths_[2]) as f:
             alerts = [json.loads(line) for line in f]
         return estimates_of(paths_[1]), alerts
@@ -102,20 +107,40 @@ class Study:
 
     def windows(self):
         """S - P of analysts: windows with both onsets, no gain."""
-        both = [w for group in ("phasenet", "stead", "telica_3c") for w in sets.load_windows(self.data, group)
-                if w.s is not None and len(w.waves) == 3]
+        both = [
+            w
+            for group in ("phasenet", "stead", "telica_3c")
+            for w in sets.load_windows(self.data, group)
+            if w.s is not None and len(w.waves) == 3
+        ]
         one = sets.write_windows("both", both, self.work)
         estimates, _ = self.replay(one.folder, True)
         for key, station in one.stations.items():
-            record = {"key": key, "set": station.group, "onset": station.p[0], "region": station.group, "event": station.source,
-                      "magnitude": np.nan, "s_minus_p": station.s[0] - station.p[0], "sp_observed": True, "km": np.nan,
-                      "split": "train", "gain_known": False, "clip_suspect": False}
+            record = {
+                "key": key,
+                "set": station.group,
+                "onset": station.p[0],
+                "region": station.group,
+                "event": station.source,
+                "magnitude": np.nan,
+                "s_minus_p": station.s[0] - station.p[0],
+                "sp_observed": True,
+                "km": np.nan,
+                "split": "train",
+                "gain_known": False,
+                "clip_suspect": False,
+            }
             self.take(record, best_match(estimates, key, station.p[0]))
 
     # ---- magnitude ----
 
     def usable(self, row):
-        return row.said["magnitude"] is not None and row.record["gain_known"] and np.isfinite(row.record["magnitude"]) and not row.record.get("clip_suspect", False)
+        return (
+            row.said["magnitude"] is not None
+            and row.record["gain_known"]
+            and np.isfinite(row.record["magnitude"])
+            and not row.record.get("clip_suspect", False)
+        )
 
     def magnitudes(self):
         rows = [r for r in self.rows if self.usable(r)]
@@ -125,30 +150,46 @@ class Study:
             mine = [(r, c) for r, c in zip(rows, classical) if r.record["region"] == region and r.record["split"] == split]
             if mine:
                 self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
-        for split, title in ((("heldout",), "all held out"), (("train",), "all of training quakes"),
-                             (("heldout", "train"), "all regions together, held out and not")):
+        for split, title in (
+            (("heldout",), "all held out"),
+            (("train",), "all of training quakes"),
+            (("heldout", "train"), "all regions together, held out and not"),
+        ):
             mine = [(r, c) for r, c in zip(rows, classical) if r.record["split"] in split]
             self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
         self.out["scatter"] = [(r.record["magnitude"], r.said["magnitude"], r.record["split"]) for r in rows if r.t == 3]
-        self.out["missed"] = {"records": len({(r["key"], r["onset"]) for r in self.missed}),
-                              "said": len({(r.record["key"], r.record["onset"]) for r in self.rows})}
+        self.out["missed"] = {
+            "records": len({(r["key"], r["onset"]) for r in self.missed}),
+            "said": len({(r.record["key"], r.record["onset"]) for r in self.rows}),
+        }
 
     def bias(self):
         """Mean error by region for M 4 to 6 at 3 s."""
         self.out["bias"] = {}
         for region in ("ridgecrest", "pleasant_hill", "global", "openeew"):
-            error = [r.said["magnitude"] - r.record["magnitude"] for r in self.rows if self.usable(r) and r.t == 3 and
-                     r.record["region"] == region and 4 <= r.record["magnitude"] <= 6]
+            error = [
+                r.said["magnitude"] - r.record["magnitude"]
+                for r in self.rows
+                if self.usable(r) and r.t == 3 and r.record["region"] == region and 4 <= r.record["magnitude"] <= 6
+            ]
             if error:
-                self.out["bias"][region] = {"n": len(error), "mean": float(np.mean(error)), "interval": counting.interval(error)}
+                self.out["bias"][region] = {
+                    "n": len(error),
+                    "mean": float(np.mean(error)),
+                    "interval": counting.interval(error),
+                }
 
     # ---- S - P ----
 
     def s_minus_p(self):
         self.out["s_minus_p"] = {}
-        for title, pick in (("S picked by analysts or QuakeMigrate: phasenet, stead, telica, crl, iceland",
-                             lambda r: r["sp_observed"]), ("from the distance, held out: Ridgecrest and Pleasant Hill",
-                             lambda r: not r["sp_observed"] and r["split"] == "heldout" and r["region"] != "global")):
+        for title, pick in (
+            ("S picked by analysts or QuakeMigrate: phasenet, stead, telica, crl, iceland", lambda r: r["sp_observed"]),
+            (
+                "from the distance, held out: Ridgecrest and Pleasant Hill",
+                lambda r: not r["sp_observed"] and r["split"] == "heldout" and r["region"] != "global",
+            ),
+        ):
             mine = [r for r in self.rows if pick(r.record) and 0 < r.record["s_minus_p"] < 15 and r.said["s_minus_p_s"]]
             self.out["s_minus_p"][title] = {str(t): sp_row([r for r in mine if r.t == t]) for t in SECONDS}
 
@@ -162,8 +203,25 @@ class Study:
         progress = Progress("simulated large quakes", len(SIMULATED))
         for magnitude, seed in SIMULATED:
             folder = os.path.join(self.work, "sim%d" % seed)
-            subprocess.run([os.path.join(paths.BUILD, "tocsin-sim"), "generate", "--seed", str(seed), "--magnitude", str(magnitude),
-                            "--stations", "24", "--duration", "130", "--origin", "40", folder], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [
+                    os.path.join(paths.BUILD, "tocsin-sim"),
+                    "generate",
+                    "--seed",
+                    str(seed),
+                    "--magnitude",
+                    str(magnitude),
+                    "--stations",
+                    "24",
+                    "--duration",
+                    "130",
+                    "--origin",
+                    "40",
+                    folder,
+                ],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             estimates, alerts = self.replay(folder)
             self.alerts["sim%d" % seed] = alerts
             for row in sets.read_csv(os.path.join(folder, "picks.csv")):
@@ -176,7 +234,9 @@ class Study:
                             out["simulated"].append(bound(magnitude, t, said))
             progress.step()
         progress.close()
-        self.out["large"] = {kind: {str(t): large_row([b for b in rows if b["t"] == t]) for t in SECONDS} for kind, rows in out.items()}
+        self.out["large"] = {
+            kind: {str(t): large_row([b for b in rows if b["t"] == t]) for t in SECONDS} for kind, rows in out.items()
+        }
 
     # ---- alerts ----
 
@@ -187,14 +247,20 @@ class Study:
             folder = os.path.join(self.data, "replay", name)
             if not os.path.isdir(folder) and not name.startswith("sim"):
                 continue
-            for quake in sets.read_csv(os.path.join(folder if os.path.isdir(folder) else os.path.join(self.work, name), "events.csv")):
+            for quake in sets.read_csv(
+                os.path.join(folder if os.path.isdir(folder) else os.path.join(self.work, name), "events.csv")
+            ):
                 if quake["mag"]:
                     said = about(alerts, quake)
                     if said:
                         found.append({"set": name, "magnitude": float(quake["mag"]), **said})
         twice = [(e["set"], e["event"]) for e in found]
-        self.out["events"] = [e for e in found if twice.count((e["set"], e["event"])) == 1 or e["magnitude"] == max(
-            f["magnitude"] for f in found if (f["set"], f["event"]) == (e["set"], e["event"]))]
+        self.out["events"] = [
+            e
+            for e in found
+            if twice.count((e["set"], e["event"])) == 1
+            or e["magnitude"] == max(f["magnitude"] for f in found if (f["set"], f["event"]) == (e["set"], e["event"]))
+        ]
 
     def all(self):
         for stage in (self.collect, self.windows, self.magnitudes, self.bias, self.s_minus_p, self.large, self.events):
@@ -234,10 +300,16 @@ def describe(error, events):
         return None
     error, events = error[ok], np.asarray(events)[ok]
     network = medians(error, events)
-    return {"n": int(ok.sum()), "quakes": len(set(events)), "mean": float(error.mean()), "std": float(error.std()),
-            "std_interval": event_interval(error, events), "network_n": len(network),
-            "network_mean": float(network.mean()) if len(network) else None,
-            "network_std": float(network.std()) if len(network) > 1 else None}
+    return {
+        "n": int(ok.sum()),
+        "quakes": len(set(events)),
+        "mean": float(error.mean()),
+        "std": float(error.std()),
+        "std_interval": event_interval(error, events),
+        "network_n": len(network),
+        "network_mean": float(network.mean()) if len(network) else None,
+        "network_std": float(network.std()) if len(network) > 1 else None,
+    }
 
 
 def event_interval(error, events, n=400, seed=3):
@@ -246,7 +318,9 @@ def event_interval(error, events, n=400, seed=3):
     if len(names) < 3:
         return None
     rng, where = np.random.default_rng(seed), {e: np.flatnonzero(events == e) for e in names}
-    draws = [error[np.concatenate([where[names[i]] for i in rng.integers(0, len(names), len(names))])].std() for _ in range(n)]
+    draws = [
+        error[np.concatenate([where[names[i]] for i in rng.integers(0, len(names), len(names))])].std() for _ in range(n)
+    ]
     return tuple(float(v) for v in np.percentile(draws, (2.5, 97.5)))
 
 
@@ -258,20 +332,32 @@ def magnitude_row(pairs):
     error = np.array([r.said["magnitude"] for r, _ in pairs]) - truth
     sigma = np.array([r.said["magnitude_sigma"] for r, _ in pairs])
     events = [r.record["event"] for r, _ in pairs]
-    return {"network": describe(error, events), "classical": describe(np.array([c for _, c in pairs]) - truth, events),
-            "coverage": float(np.mean(np.abs(error) < sigma)), "at_least": float(np.mean([r.said["saturated"] for r, _ in pairs])),
-            "constant": float(truth.std())}
+    return {
+        "network": describe(error, events),
+        "classical": describe(np.array([c for _, c in pairs]) - truth, events),
+        "coverage": float(np.mean(np.abs(error) < sigma)),
+        "at_least": float(np.mean([r.said["saturated"] for r, _ in pairs])),
+        "constant": float(truth.std()),
+    }
 
 
 def sp_row(rows):
     out = {}
-    for name, mine in (("to come", [r for r in rows if r.record["s_minus_p"] > r.t]),
-                       ("has come", [r for r in rows if r.record["s_minus_p"] < r.t - 0.5])):
+    for name, mine in (
+        ("to come", [r for r in rows if r.record["s_minus_p"] > r.t]),
+        ("has come", [r for r in rows if r.record["s_minus_p"] < r.t - 0.5]),
+    ):
         if len(mine) >= 3:
             error = np.array([r.said["s_minus_p_s"] - r.record["s_minus_p"] for r in mine])
             sigma = np.array([r.said["s_minus_p_sigma_s"] for r in mine])
-            out[name] = {"n": len(mine), "mean": float(error.mean()), "std": float(error.std()), "mad": counting.mad(error),
-                         "median_abs": float(np.median(np.abs(error))), "coverage": float(np.mean(np.abs(error) < sigma))}
+            out[name] = {
+                "n": len(mine),
+                "mean": float(error.mean()),
+                "std": float(error.std()),
+                "mad": counting.mad(error),
+                "median_abs": float(np.median(np.abs(error))),
+                "coverage": float(np.mean(np.abs(error) < sigma)),
+            }
     return out
 
 
@@ -283,23 +369,42 @@ def bound(truth, t, said):
 def large_row(rows):
     if not rows:
         return None
-    return {"n": len(rows), "mean": float(np.mean([b["error"] for b in rows])), "std": float(np.std([b["error"] for b in rows])),
-            "at_least": float(np.mean([b["saturated"] for b in rows])), "short": int(sum(b["short"] for b in rows))}
+    return {
+        "n": len(rows),
+        "mean": float(np.mean([b["error"] for b in rows])),
+        "std": float(np.std([b["error"] for b in rows])),
+        "at_least": float(np.mean([b["saturated"] for b in rows])),
+        "short": int(sum(b["short"] for b in rows)),
+    }
 
 
 def about(alerts, quake):
-    """Of the events within 100 km and 5 s of a quake the one nearest in time: its first word with a magnitude, and its last."""
+    """Of the events within 100 km and 5 s of a quake the one nearest in time: its first word with a magnitude, its last."""
     seconds, km = sets.seconds, paths.estimator_module("records").km_between
     origin, lat, lon = seconds(quake["time"]), float(quake["lat"]), float(quake["lon"])
     last = {m["event"]: m for m in alerts if "event" in m and m.get("origin_time")}
-    near = [(abs(seconds(m["origin_time"]) - origin), e) for e, m in last.items() if km(lat, lon, m["latitude"], m["longitude"]) < 100]
+    near = [
+        (abs(seconds(m["origin_time"]) - origin), e)
+        for e, m in last.items()
+        if km(lat, lon, m["latitude"], m["longitude"]) < 100
+    ]
     if not near or min(near)[0] > 5:
         return None
-    said = [m for m in alerts if m.get("event") == min(near)[1] and m["type"] in ("tentative", "alert", "update", "final") and
-            m["magnitude"] is not None]
+    said = [
+        m
+        for m in alerts
+        if m.get("event") == min(near)[1]
+        and m["type"] in ("tentative", "alert", "update", "final")
+        and m["magnitude"] is not None
+    ]
     if not said:
         return None
-    picture = lambda m: {"s": seconds(m["issued"]) - origin, "magnitude": m["magnitude"], "sigma": m["magnitude_sigma"],
-                         "at_least": m["magnitude_at_least"], "stations": sum(s["used"] for s in m["stations"]),
-                         "km": float(km(lat, lon, m["latitude"], m["longitude"]))}
+    picture = lambda m: {
+        "s": seconds(m["issued"]) - origin,
+        "magnitude": m["magnitude"],
+        "sigma": m["magnitude_sigma"],
+        "at_least": m["magnitude_at_least"],
+        "stations": sum(s["used"] for s in m["stations"]),
+        "km": float(km(lat, lon, m["latitude"], m["longitude"])),
+    }
     return {"event": min(near)[1], "first": picture(said[0]), "last": picture(said[-1])}

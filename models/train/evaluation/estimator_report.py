@@ -1,4 +1,5 @@
 """The estimator's figures as Markdown and as pictures."""
+
 import os
 
 import numpy as np
@@ -11,78 +12,146 @@ def cell(row):
     if not row:
         return "- | - | -"
     std = "%.2f" % row["std"] + (" (%.2f to %.2f)" % row["std_interval"] if row["std_interval"] else "")
-    network = "-" if row["network_mean"] is None else "%d: %+.2f / %s" % (row["network_n"], row["network_mean"],
-                                                                         "-" if row["network_std"] is None else "%.2f" % row["network_std"])
+    network = (
+        "-"
+        if row["network_mean"] is None
+        else "%d: %+.2f / %s"
+        % (row["network_n"], row["network_mean"], "-" if row["network_std"] is None else "%.2f" % row["network_std"])
+    )
     return "%d of %d | %+.2f / %s | %s" % (row["n"], row["quakes"], row["mean"], std, network)
 
 
 def magnitude_section(out):
-    text = ["Error of the magnitude, said less catalogue: mean / standard deviation (95 %, bootstrap over quakes). Network: median over the "
-            "stations of a quake, three or more. Beside it the regression on Pv and the catalogue's distance, cross-validated over quakes, "
-            "on the same records.\n\n"]
+    text = [
+        "Error of the magnitude, said less catalogue: mean / standard deviation (95 %, bootstrap over quakes). "
+        "Network: median over the "
+        "stations of a quake, three or more. Beside it the regression on Pv and the catalogue's distance, "
+        "cross-validated over quakes, "
+        "on the same records.\n\n"
+    ]
     for title, rows in out["magnitude"].items():
         if not any(rows.values()):
             continue
-        text.append("**%s**\n\n| s after P | records of quakes | mean / std | network | within 1 sigma | \"at least\" | Pv and R: records | mean / "
-                    "std | network | constant |\n|---|---|---|---|---|---|---|---|---|---|\n" % title)
+        text.append(
+            "**%s**\n\n| s after P | records of quakes | mean / std | network | within 1 sigma | \"at least\" | Pv "
+            "and R: records | mean / "
+            "std | network | constant |\n|---|---|---|---|---|---|---|---|---|---|\n" % title
+        )
         for t, r in rows.items():
             if r:
-                text.append("| %s | %s | %.0f %% | %.0f %% | %s | %.2f |\n" % (t, cell(r["network"]), 100 * r["coverage"], 100 * r["at_least"],
-                                                                              cell(r["classical"]), r["constant"]))
+                text.append(
+                    "| %s | %s | %.0f %% | %.0f %% | %s | %.2f |\n"
+                    % (t, cell(r["network"]), 100 * r["coverage"], 100 * r["at_least"], cell(r["classical"]), r["constant"])
+                )
         text.append("\n")
     return "".join(text)
 
 
 def other_section(out):
-    text = ["Mean error at 3 s for M 4 to 6, by region: %s\n\n" % "; ".join("%s %+.2f (n = %d, %.2f to %.2f)" % (
-        region, b["mean"], b["n"], *b["interval"]) for region, b in out["bias"].items())]
-    text.append("Records without a pick of the runtime within 1 s of the onset: %d; with: %d\n\n" % (out["missed"]["records"],
-                                                                                                  out["missed"]["said"]))
+    text = [
+        "Mean error at 3 s for M 4 to 6, by region: %s\n\n"
+        % "; ".join(
+            "%s %+.2f (n = %d, %.2f to %.2f)" % (region, b["mean"], b["n"], *b["interval"])
+            for region, b in out["bias"].items()
+        )
+    ]
+    text.append(
+        "Records without a pick of the runtime within 1 s of the onset: %d; with: %d\n\n"
+        % (out["missed"]["records"], out["missed"]["said"])
+    )
     return "".join(text)
 
 
 def sp_section(out):
     text = []
     for title, rows in out["s_minus_p"].items():
-        text.append("**%s**, S - P under 15 s\n\n| s after P | S to come: n | error mean / std s | MAD s | median abs. s | within 1 sigma | S has come: n "
-                    "| mean / std s | MAD s | median abs. s | within 1 sigma |\n|---|---|---|---|---|---|---|---|---|---|---|\n" % title)
+        text.append(
+            "**%s**, S - P under 15 s\n\n| s after P | S to come: n | error mean / std s | MAD s | median abs. s | "
+            "within 1 sigma | S has come: n "
+            "| mean / std s | MAD s | median abs. s | within 1 sigma |\n|---|---|---|---|---|---|---|---|---|---|---|\n"
+            % title
+        )
         for t, r in rows.items():
-            cells = ["%d | %+.1f / %.1f | %.1f | %.1f | %.0f %%" % (c["n"], c["mean"], c["std"], c["mad"], c["median_abs"], 100 * c["coverage"])
-                     if c else "- | - | - | - | -" for c in (r.get("to come"), r.get("has come"))]
+            cells = [
+                (
+                    "%d | %+.1f / %.1f | %.1f | %.1f | %.0f %%"
+                    % (c["n"], c["mean"], c["std"], c["mad"], c["median_abs"], 100 * c["coverage"])
+                    if c
+                    else "- | - | - | - | -"
+                )
+                for c in (r.get("to come"), r.get("has come"))
+            ]
             text.append("| %s | %s |\n" % (t, " | ".join(cells)))
         text.append("\n")
     return "".join(text)
 
 
 def large_section(out):
-    text = ["Upper bound: magnitude + sigma, none where it says \"at least\"; short: the bound lies more than 0.5 below the truth.\n\n| s after P | real "
-            "M >= 6.5: n | mean / std | \"at least\" | short | simulated M 6.5 to 8: n | mean / std | \"at least\" | short |\n|---|---|---|---|---|---|---|---|"
-            "---|\n"]
+    text = [
+        "Upper bound: magnitude + sigma, none where it says \"at least\"; short: the bound lies more than 0.5 below "
+        "the truth.\n\n| s after P | real "
+        "M >= 6.5: n | mean / std | \"at least\" | short | simulated M 6.5 to 8: n | mean / std | \"at least\" | "
+        "short |\n|---|---|---|---|---|---|---|---|"
+        "---|\n"
+    ]
     for t in map(str, SECONDS):
-        cells = ["%d | %+.2f / %.2f | %.0f %% | %d" % (r["n"], r["mean"], r["std"], 100 * r["at_least"], r["short"]) if r else "- | - | - | -"
-                 for r in (out["large"][kind].get(t) for kind in ("real", "simulated"))]
+        cells = [
+            (
+                "%d | %+.2f / %.2f | %.0f %% | %d" % (r["n"], r["mean"], r["std"], 100 * r["at_least"], r["short"])
+                if r
+                else "- | - | - | -"
+            )
+            for r in (out["large"][kind].get(t) for kind in ("real", "simulated"))
+        ]
         text.append("| %s | %s |\n" % (t, " | ".join(cells)))
     return "".join(text) + "\n"
 
 
 def events_section(out):
     real = [e for e in out["events"] if not e["set"].startswith("sim")]
-    text = ["The daemon's own messages (default configuration, no packet delay): first and last word on each catalogued quake\n\n| | quakes | error of the "
-            "first magnitude, mean / std | within 1 sigma | first word after origin, median s | last magnitude, mean / std |\n|---|---|---|---|---|---|\n"]
-    for title, rows in (("recorded", real), ("recorded, M >= 3.5", [e for e in real if e["magnitude"] >= 3.5]),
-                        ("simulated", [e for e in out["events"] if e["set"].startswith("sim")])):
+    text = [
+        "The daemon's own messages (default configuration, no packet delay): first and last word on each catalogued "
+        "quake\n\n| | quakes | error of the "
+        "first magnitude, mean / std | within 1 sigma | first word after origin, median s | last magnitude, mean / "
+        "std |\n|---|---|---|---|---|---|\n"
+    ]
+    for title, rows in (
+        ("recorded", real),
+        ("recorded, M >= 3.5", [e for e in real if e["magnitude"] >= 3.5]),
+        ("simulated", [e for e in out["events"] if e["set"].startswith("sim")]),
+    ):
         if rows:
             first = np.array([e["first"]["magnitude"] - e["magnitude"] for e in rows])
             last = np.array([e["last"]["magnitude"] - e["magnitude"] for e in rows])
             inside = np.mean(np.abs(first) < np.array([e["first"]["sigma"] for e in rows]))
-            text.append("| %s | %d | %+.2f / %.2f | %.0f %% | %.1f | %+.2f / %.2f |\n" % (title, len(rows), first.mean(), first.std(), 100 * inside,
-                        np.median([e["first"]["s"] for e in rows]), last.mean(), last.std()))
+            text.append(
+                "| %s | %d | %+.2f / %.2f | %.0f %% | %.1f | %+.2f / %.2f |\n"
+                % (
+                    title,
+                    len(rows),
+                    first.mean(),
+                    first.std(),
+                    100 * inside,
+                    np.median([e["first"]["s"] for e in rows]),
+                    last.mean(),
+                    last.std(),
+                )
+            )
     return "".join(text) + "\n"
 
 
 def markdown(out):
-    return ("### Magnitude\n\n" + magnitude_section(out) + other_section(out) + "### S - P\n\n" + sp_section(out) +
-            "### Large quakes\n\n" + large_section(out) + "### First words\n\n" + events_section(out))
+    return (
+        "### Magnitude\n\n"
+        + magnitude_section(out)
+        + other_section(out)
+        + "### S - P\n\n"
+        + sp_section(out)
+        + "### Large quakes\n\n"
+        + large_section(out)
+        + "### First words\n\n"
+        + events_section(out)
+    )
 
 
 def pictures(out, folder):
@@ -100,7 +169,19 @@ def pictures(out, folder):
     chart = Chart("Share of truths within one sigma", "seconds after P", "share (68 % wanted)", (0, 10), (0, 1))
     chart.line([(0, 0.683), (10, 0.683)], None, "#999999", True)
     for title in ("all held out", "all of training quakes"):
-        chart.line([(float(t), r["coverage"]) for t, r in out["magnitude"].get(title, {}).items() if r], "magnitude, " + title, None, False, True)
+        chart.line(
+            [(float(t), r["coverage"]) for t, r in out["magnitude"].get(title, {}).items() if r],
+            "magnitude, " + title,
+            None,
+            False,
+            True,
+        )
     for title, rows in out["s_minus_p"].items():
-        chart.line([(float(t), r["to come"]["coverage"]) for t, r in rows.items() if "to come" in r], "S - P, " + ("picked S" if title.startswith("S picked") else "from the distance"), None, False, True)
+        chart.line(
+            [(float(t), r["to come"]["coverage"]) for t, r in rows.items() if "to come" in r],
+            "S - P, " + ("picked S" if title.startswith("S picked") else "from the distance"),
+            None,
+            False,
+            True,
+        )
     chart.write(os.path.join(folder, "coverage.svg"))

@@ -4,6 +4,7 @@ A record is 128 or 256 bytes of float32: packets of a tenth of a second, as a lo
 the time at which a pick is said is not the time at which a 512-byte record was full. Layout: SEED manual 2.4, chapter 8
 (fixed header of 48 bytes, blockette 1000), big-endian.
 """
+
 import os
 
 import numpy as np
@@ -12,11 +13,36 @@ NS = 1_000_000_000
 DAY_NS = 86400 * NS
 COMPONENTS = "ENZ"
 
-FIXED = [("sequence", "S6"), ("quality", "S1"), ("reserved", "S1"), ("station", "S5"), ("location", "S2"),
-         ("channel", "S3"), ("network", "S2"), ("year", ">u2"), ("day", ">u2"), ("hour", "u1"), ("minute", "u1"),
-         ("second", "u1"), ("unused", "u1"), ("fraction", ">u2"), ("n", ">u2"), ("factor", ">i2"), ("multiplier", ">i2"),
-         ("flags", "V3"), ("blockettes", "u1"), ("correction", ">i4"), ("data_at", ">u2"), ("blockette_at", ">u2"),
-         ("type", ">u2"), ("next", ">u2"), ("encoding", "u1"), ("big_endian", "u1"), ("length", "u1"), ("spare", "V9")]
+FIXED = [
+    ("sequence", "S6"),
+    ("quality", "S1"),
+    ("reserved", "S1"),
+    ("station", "S5"),
+    ("location", "S2"),
+    ("channel", "S3"),
+    ("network", "S2"),
+    ("year", ">u2"),
+    ("day", ">u2"),
+    ("hour", "u1"),
+    ("minute", "u1"),
+    ("second", "u1"),
+    ("unused", "u1"),
+    ("fraction", ">u2"),
+    ("n", ">u2"),
+    ("factor", ">i2"),
+    ("multiplier", ">i2"),
+    ("flags", "V3"),
+    ("blockettes", "u1"),
+    ("correction", ">i4"),
+    ("data_at", ">u2"),
+    ("blockette_at", ">u2"),
+    ("type", ">u2"),
+    ("next", ">u2"),
+    ("encoding", "u1"),
+    ("big_endian", "u1"),
+    ("length", "u1"),
+    ("spare", "V9"),
+]
 FLOAT32 = 4
 
 
@@ -47,7 +73,7 @@ def pack(name, start_ns, rate, samples, packet_s):
     length = 7 if each <= 16 else 8 if each <= 48 else 9
     each = min(each, 112)
     count = -(-len(samples) // each)
-    records = np.zeros(count, np.dtype(FIXED + [("samples", ">f4", (2 ** length - 64) // 4)]))
+    records = np.zeros(count, np.dtype(FIXED + [("samples", ">f4", (2**length - 64) // 4)]))
     index = np.arange(count) * each
     records["sequence"] = ["%06d" % (i % 1000000) for i in range(count)]
     records["quality"], records["reserved"] = b"D", b" "
@@ -59,7 +85,7 @@ def pack(name, start_ns, rate, samples, packet_s):
     records["blockettes"], records["data_at"], records["blockette_at"] = 1, 64, 48
     records["type"], records["encoding"], records["big_endian"], records["length"] = 1000, FLOAT32, 1, length
     padded = np.zeros(count * each, "f4")
-    padded[:len(samples)] = samples
+    padded[: len(samples)] = samples
     records["samples"][:, :each] = padded.reshape(count, each)
     return records.tobytes()
 
@@ -67,8 +93,10 @@ def pack(name, start_ns, rate, samples, packet_s):
 class Folder:
     """A replay directory being written."""
 
-    HEAD = ("#Network|Station|Location|Channel|Latitude|Longitude|Elevation|Depth|Azimuth|Dip|SensorDescription|Scale|"
-            "ScaleFreq|ScaleUnits|SampleRate|StartTime|EndTime\n")
+    HEAD = (
+        "#Network|Station|Location|Channel|Latitude|Longitude|Elevation|Depth|Azimuth|Dip|SensorDescription|Scale|"
+        "ScaleFreq|ScaleUnits|SampleRate|StartTime|EndTime\n"
+    )
 
     def __init__(self, path):
         os.makedirs(path, exist_ok=True)
@@ -91,8 +119,9 @@ class Folder:
         name = ("XX", code, "", band + component)
         azimuth, dip = {"E": (90, 0), "N": (0, 0), "Z": (0, -90)}[component]
         unit = "M/S**2" if kind == "N" else "M/S"
-        self.stations.write("XX|%s||%s|%.4f|%.4f|0||%g|%g||||%s|%g||\n" % (code, name[3], *self.place, azimuth, dip, unit,
-                                                                            rate))
+        self.stations.write(
+            "XX|%s||%s|%.4f|%.4f|0||%g|%g||||%s|%g||\n" % (code, name[3], *self.place, azimuth, dip, unit, rate)
+        )
         self.more(name, rate, start_ns, samples, packets)
         return "XX.%s..%s" % (code, band)
 

@@ -1,4 +1,5 @@
 """Where the programs and the training modules are."""
+
 import importlib
 import os
 import sys

@@ -1,4 +1,5 @@
 """The picker's figures: runs of the runtime over every set, at operating points that calibration noise chose."""
+
 import json
 import os
 
@@ -8,8 +9,18 @@ from . import baselines, classes, counting, paths, sets, variants
 from .progress import Progress
 
 RATES = (24.0, 12.0, 4.0)  # false P an hour of calibration noise at which recall is read
-GRID = ((0.3, 0.5), (0.5, 0.6), (0.65, 0.7), (0.75, 0.75), (0.83, 0.8), (0.88, 0.85), (0.92, 0.88), (0.945, 0.91), (0.965, 0.94),
-        (0.98, 0.97))  # P and S thresholds: neither knows of the other, so one run serves both
+GRID = (
+    (0.3, 0.5),
+    (0.5, 0.6),
+    (0.65, 0.7),
+    (0.75, 0.75),
+    (0.83, 0.8),
+    (0.88, 0.85),
+    (0.92, 0.88),
+    (0.945, 0.91),
+    (0.965, 0.94),
+    (0.98, 0.97),
+)  # P and S thresholds: neither knows of the other, so one run serves both
 FINE = tuple(np.round(1 - np.geomspace(0.7, 0.01, 24), 4))
 SHORT_LONG = (3, 3.5, 4, 5, 6, 8, 10)
 PHASENET = (0.3, 0.5, 0.7)
@@ -41,11 +52,16 @@ NOISE = {
 
 def of(all_sets, groups, split):
     """[(set, key, station)] of a table row."""
-    return [(one, key, station) for one in all_sets for key, station in one.stations.items()
-            if station.group in groups and station.split == split]
+    return [
+        (one, key, station)
+        for one in all_sets
+        for key, station in one.stations.items()
+        if station.group in groups and station.split == split
+    ]
 
 
 # ---- anyone's picks: speaks(set, key) -> [(said, onset, probability)] --------------------------------------------------
+
 
 def recall(all_sets, row, speaks, phase="P"):
     found = []
@@ -65,11 +81,14 @@ def false_rate(all_sets, row, speaks):
 
 def tables(quakes, noise, speaks, splits=("train", "validate", "held", "calibration")):
     """Rows of other splits are left out."""
-    return {"recall": {name: counting.summary(recall(quakes, row, speaks)) for name, row in NAMES.items() if row[1] in splits},
-            "false": {name: false_rate(quakes + noise, row, speaks) for name, row in NOISE.items() if row[1] in splits}}
+    return {
+        "recall": {name: counting.summary(recall(quakes, row, speaks)) for name, row in NAMES.items() if row[1] in splits},
+        "false": {name: false_rate(quakes + noise, row, speaks) for name, row in NOISE.items() if row[1] in splits},
+    }
 
 
 # ---- the runtime ------------------------------------------------------------------------------------------------------
+
 
 def speaker(runner, p, s=0.88, phase="P", method="cnn", word="first"):
     """word: first, sent, words, revised or confirmed, as in replays.Picks."""
@@ -90,6 +109,7 @@ def choose(runner, calibration, rates=RATES, phase="P"):
 
 
 # ---- baselines --------------------------------------------------------------------------------------------------------
+
 
 def short_long_tables(quakes, noise, rows):
     """{name: tables} of STA/LTA + AIC at every threshold."""
@@ -132,8 +152,11 @@ def phasenet_tables(quakes, noise, rows, net):
             for start, data, live in rows(one.folder).get(key, []) if station.split == "held" else []:
                 for span in phasenet_spans(station, start, len(data)):
                     for t in PHASENET:
-                        seen = baselines.phasenet_windows(net, start, data, live, t, span, 10 * (n % 5)) if t == PHASENET[0] \
+                        seen = (
+                            baselines.phasenet_windows(net, start, data, live, t, span, 10 * (n % 5))
+                            if t == PHASENET[0]
                             else [(e, [i for i, p in found if p >= t]) for e, found in first]
+                        )
                         if t == PHASENET[0]:
                             first = seen
                             seen = [(e, [i for i, _ in found]) for e, found in first]
@@ -141,8 +164,11 @@ def phasenet_tables(quakes, noise, rows, net):
                             said[t, k].setdefault((one.folder, key), []).extend(baselines.phasenet_picks(seen, k, start))
             progress.step()
     progress.close()
-    return {"PhaseNet %g, every 0.5 s, %d in a row" % (t, k): tables(quakes, noise, lambda one, key:
-            said[t, k].get((one.folder, key), []), ("held",)) for t, k in said}
+    return {
+        "PhaseNet %g, every 0.5 s, %d in a row"
+        % (t, k): tables(quakes, noise, lambda one, key: said[t, k].get((one.folder, key), []), ("held",))
+        for t, k in said
+    }
 
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
@@ -171,12 +197,18 @@ class Study:
     def collect(self):
         self.windows = [w for group in sets.WINDOWS for w in sets.load_windows(self.data, group)]
         confirm = baselines.confirmer(self.net, self.cache) if self.net else None
-        self.quakes = [sets.write_windows("windows", self.windows, self.work),
-                       sets.ridgecrest_late(self.data, self.work, confirm), sets.corinth(self.data, self.work)]
+        self.quakes = [
+            sets.write_windows("windows", self.windows, self.work),
+            sets.ridgecrest_late(self.data, self.work, confirm),
+            sets.corinth(self.data, self.work),
+        ]
         continuous = lambda name, group: sets.noise_set(os.path.join(self.data, "continuous", name), group)
         self.quiet = sets.ridgecrest_quiet(self.data, self.work)
-        self.noise = [self.quiet] + list(sets.mems(self.data)) + [continuous("noise_cm_2017-10-15", "cm"),
-                                                                 continuous("noise_hvsrpy_ut", "hvsrpy")]
+        self.noise = (
+            [self.quiet]
+            + list(sets.mems(self.data))
+            + [continuous("noise_cm_2017-10-15", "cm"), continuous("noise_hvsrpy_ut", "hvsrpy")]
+        )
         self.loud = [w for w in self.windows if w.group in LOUD and w.split == "held"]
 
     def points(self):
@@ -193,7 +225,9 @@ class Study:
         every = self.quakes + self.noise
         points = [(t, 0.88) for t in self.labels.values()] + list(GRID)
         self.runner.prepare([(one.folder, *point) for one in every for point in points], "picks")
-        self.out["network"] = {name: tables(self.quakes, self.noise, speaker(self.runner, t)) for name, t in self.labels.items()}
+        self.out["network"] = {
+            name: tables(self.quakes, self.noise, speaker(self.runner, t)) for name, t in self.labels.items()
+        }
         self.out["revised"], self.out["confirmed"] = {}, {}
         for name, t in self.labels.items():
             tell = lambda word: tables(self.quakes, self.noise, speaker(self.runner, t, word=word))
@@ -201,13 +235,18 @@ class Study:
             self.out["confirmed"][name] = tell("confirmed")
         self.out["classical"] = tables(self.quakes, self.noise, speaker(self.runner, None, method="classical"))
         self.out["sent"] = tables(self.quakes, self.noise, speaker(self.runner, None, word="sent"))
-        self.out["sweep"] = [{"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t, s))} for t, s in GRID]
+        self.out["sweep"] = [
+            {"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t, s))} for t, s in GRID
+        ]
         self.out["curves"] = {name: self.curve(t) for name, t in self.labels.items()}
 
     def curve(self, threshold):
         found = recall(self.quakes, HELD, speaker(self.runner, threshold))
-        return {"after_s": [f.after for f in found if np.isfinite(f.after)], "n": len(found),
-                "residual_s": [f.residual for f in found if np.isfinite(f.residual)]}
+        return {
+            "after_s": [f.after for f in found if np.isfinite(f.after)],
+            "n": len(found),
+            "residual_s": [f.residual for f in found if np.isfinite(f.residual)],
+        }
 
     def baseline_tables(self):
         if self.kept and os.path.exists(self.kept):
@@ -230,18 +269,27 @@ class Study:
             out["S >= %.2f" % level] = {
                 "recall": {name: counting.summary(recall(self.quakes, NAMES[name], speaks, "S")) for name in S_ROWS},
                 "false": {name: false_rate(self.quakes + self.noise, row, speaks) for name, row in NOISE.items()},
-                "early": classes.too_early(stations, speaks)}
+                "early": classes.too_early(stations, speaks),
+            }
         self.out["s"] = out
         self.out["confusion"] = {}
         for name, t in self.labels.items():
             rows = [r for n in S_ROWS[1:3] for r in of(self.quakes, *NAMES[n])]
-            self.out["confusion"][name] = classes.confusion(rows, speaker(self.runner, t), speaker(self.runner, t, phase="S"))
+            self.out["confusion"][name] = classes.confusion(
+                rows, speaker(self.runner, t), speaker(self.runner, t, phase="S")
+            )
 
     def calibration(self):
-        loud = of(self.quakes, *HELD) + of(self.quakes, *NAMES["validation windows"]) + of(
-            self.quakes, *NAMES["Corinth, manual (region never seen)"])
-        noise = [row for name in ("Ridgecrest quiet", "MEMS, held-out quakes", "CM, held-out stations")
-                 for row in of(self.noise, *NOISE[name])]
+        loud = (
+            of(self.quakes, *HELD)
+            + of(self.quakes, *NAMES["validation windows"])
+            + of(self.quakes, *NAMES["Corinth, manual (region never seen)"])
+        )
+        noise = [
+            row
+            for name in ("Ridgecrest quiet", "MEMS, held-out quakes", "CM, held-out stations")
+            for row in of(self.noise, *NOISE[name])
+        ]
         low = self.chosen[RATES[0]]
         out = {}
         for name, t in (("said at P >= %.3f" % low, low), ("said at the shipped thresholds", None)):
@@ -255,22 +303,32 @@ class Study:
         """The same held-out records as other stations would have sent them."""
         write = lambda name, windows: sets.write_windows(name, windows, self.work)
         three, every = variants.three(self.loud), self.loud
-        made = [("three components", write("three", three)), ("vertical and one horizontal", write("two", variants.two(every))),
-                ("vertical only", write("vertical", variants.vertical(every))),
-                ("accelerometers", write("accelerometers", variants.accelerometers(every))),
-                ("velocity", write("velocity", [w for w in every if w.kind != "N"]))]
+        made = [
+            ("three components", write("three", three)),
+            ("vertical and one horizontal", write("two", variants.two(every))),
+            ("vertical only", write("vertical", variants.vertical(every))),
+            ("accelerometers", write("accelerometers", variants.accelerometers(every))),
+            ("velocity", write("velocity", [w for w in every if w.kind != "N"])),
+        ]
         made += [("%d Hz" % rate, write("rate%d" % rate, variants.resampled(every, rate))) for rate in variants.RATES]
         made += [("begins %g s before P" % s, write("cold%g" % s, variants.cold(every, s))) for s in (5, 12)]
-        made += [("gap of 2 s, ends %g s before P" % s, variants.write_gappy("gap%g" % s, every, self.work, 2.0, s))
-                 for s in (5, 15)]
+        made += [
+            ("gap of 2 s, ends %g s before P" % s, variants.write_gappy("gap%g" % s, every, self.work, 2.0, s))
+            for s in (5, 15)
+        ]
         made += [("packets of %g s" % p, sets.write_windows("packet%g" % p, every, self.work, p)) for p in (0.5, 1.0)]
         points = [None, self.chosen[RATES[0]]]
         self.runner.prepare([(one.folder, t, 0.88) for _, one in made for t in points], "other forms")
         row = (tuple(LOUD), "held")
-        self.out["forms"] = {name: {("shipped thresholds" if t is None else "P >= %.3f" % t):
-                                    counting.summary(recall([one], row, speaker(self.runner, t, word="sent" if "packets" in name else
-                                                                                "first"))) for t in points}
-                             for name, one in made}
+        self.out["forms"] = {
+            name: {
+                ("shipped thresholds" if t is None else "P >= %.3f" % t): counting.summary(
+                    recall([one], row, speaker(self.runner, t, word="sent" if "packets" in name else "first"))
+                )
+                for t in points
+            }
+            for name, one in made
+        }
 
     def strong_motion(self):
         """Onsets of gm_*, OpenEEW and Pleasant Hill by STA/LTA near the expected time, then AIC: automatic."""
@@ -291,8 +349,10 @@ class Study:
         out = {}
         for kind in ("accelerometer", "velocity", "MEMS"):
             for split, text in (("train", "seen in training"), ("heldout", "held out")):
-                rows = {name: counting.summary(recall(list(found.values()), ((kind,), split), speaker(self.runner, t)))
-                        for name, t in self.labels.items()}
+                rows = {
+                    name: counting.summary(recall(list(found.values()), ((kind,), split), speaker(self.runner, t)))
+                    for name, t in self.labels.items()
+                }
                 if all(rows.values()):
                     out["%s, quakes %s" % (kind, text)] = rows
         self.out["single_quakes"] = out
@@ -300,13 +360,19 @@ class Study:
     def invariance(self):
         """The held-out records again and again: P at every phase of the hop and of the samples, and in other packets."""
         copies = [(1e6 * ms, 0.1) for ms in variants.SHIFTS_MS] + [(0, p) for p in variants.PACKETS_S]
-        made = [sets.write_windows("copy%d" % k, self.loud, self.work, packet, lambda i, s=shift: int(s))
-                for k, (shift, packet) in enumerate(copies)]
+        made = [
+            sets.write_windows("copy%d" % k, self.loud, self.work, packet, lambda i, s=shift: int(s))
+            for k, (shift, packet) in enumerate(copies)
+        ]
         self.runner.prepare([(one.folder, t, 0.88) for one in made for t in self.labels.values()], "position and packets")
         out = {}
         for name, t in self.labels.items():
-            for what, part in (("hop phase", made[:10]), ("sample phase", [made[0]] + made[10:13]),
-                               ("packet length", [made[0]] + made[13:]), ("all", made)):
+            for what, part in (
+                ("hop phase", made[:10]),
+                ("sample phase", [made[0]] + made[10:13]),
+                ("packet length", [made[0]] + made[13:]),
+                ("all", made),
+            ):
                 copies = {}
                 for one in part:
                     for key, station in one.stations.items():
@@ -317,8 +383,15 @@ class Study:
 
     def noisy(self):
         """Held-out noise on held-out records."""
-        rows = [data for one in self.noise if one.name.startswith("noise_cm") for key, pieces in self.rows(one.folder).items()
-                if sets.role(one.folder, key) == "held" for _, data, live in pieces if live.all()]
+        rows = [
+            data
+            for one in self.noise
+            if one.name.startswith("noise_cm")
+            for key, pieces in self.rows(one.folder).items()
+            if sets.role(one.folder, key) == "held"
+            for _, data, live in pieces
+            if live.all()
+        ]
         made = {r: sets.write_windows("ratio%d" % r, variants.noisy(self.loud, rows, r), self.work) for r in variants.RATIOS}
         points = list(self.labels.values())
         self.runner.prepare([(one.folder, t, 0.88) for one in made.values() for t in points], "noise on top")
@@ -326,8 +399,10 @@ class Study:
         for ratio, one in made.items():
             mine = {name: counting.summary(recall([one], row, speaker(self.runner, t))) for name, t in self.labels.items()}
             for on in (3.5, 5, 8):
-                picks = {key: [p for piece in pieces for p in baselines.ShortLong(*piece).picks(on)]
-                         for key, pieces in self.rows(one.folder).items()}
+                picks = {
+                    key: [p for piece in pieces for p in baselines.ShortLong(*piece).picks(on)]
+                    for key, pieces in self.rows(one.folder).items()
+                }
                 mine["STA/LTA %g + AIC" % on] = counting.summary(recall([one], row, lambda _, key: picks.get(key, [])))
             out["%g" % ratio] = mine
         self.out["noise_on_top"] = out
@@ -351,7 +426,18 @@ class Study:
         self.out["artefacts"] = out
 
     def all(self):
-        for stage in (self.collect, self.points, self.main_tables, self.s_tables, self.calibration, self.forms, self.strong_motion,
-                      self.invariance, self.noisy, self.artefacts, self.baseline_tables):
+        for stage in (
+            self.collect,
+            self.points,
+            self.main_tables,
+            self.s_tables,
+            self.calibration,
+            self.forms,
+            self.strong_motion,
+            self.invariance,
+            self.noisy,
+            self.artefacts,
+            self.baseline_tables,
+        ):
             stage()
         return self.out

@@ -1,4 +1,5 @@
 """The picker's figures as Markdown and as pictures."""
+
 import os
 
 import numpy as np
@@ -6,10 +7,18 @@ import numpy as np
 from . import counting, picker
 from .drawing import Chart
 
-HEAD = ("| picker | n | d = 0.3 s | 0.5 s | 1 s | 2 s | 4 s | R(0.5) by 0.5 s, 95 % | said median / p90 s | residual median / MAD ms |\n"
-        "|---|---|---|---|---|---|---|---|---|---|\n")
-SHOWN_BASELINES = ("STA/LTA 3.5 + AIC", "STA/LTA 5 + AIC", "STA/LTA 8 + AIC", "PhaseNet 0.5, every 0.5 s, 1 in a row",
-                   "PhaseNet 0.5, every 0.5 s, 4 in a row")
+HEAD = (
+    "| picker | n | d = 0.3 s | 0.5 s | 1 s | 2 s | 4 s | R(0.5) by 0.5 s, 95 % | said median / p90 s | residual "
+    "median / MAD ms |\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n"
+)
+SHOWN_BASELINES = (
+    "STA/LTA 3.5 + AIC",
+    "STA/LTA 5 + AIC",
+    "STA/LTA 8 + AIC",
+    "PhaseNet 0.5, every 0.5 s, 1 in a row",
+    "PhaseNet 0.5, every 0.5 s, 4 in a row",
+)
 
 
 def seconds(x):
@@ -21,9 +30,19 @@ def line(name, row):
         return ""
     cells = ["/".join("%.2f" % v for v in r) for r in row["recall"]]
     low, high = row["interval"][1]
-    residual = "-" if row["residual_median_ms"] is None else "%+.0f / %.0f" % (row["residual_median_ms"], row["residual_mad_ms"])
-    return "| %s | %d | %s | %.2f to %.2f | %s / %s | %s |\n" % (name, row["n"], " | ".join(cells), low, high,
-                                                                  seconds(row["said_median_s"]), seconds(row["said_p90_s"]), residual)
+    residual = (
+        "-" if row["residual_median_ms"] is None else "%+.0f / %.0f" % (row["residual_median_ms"], row["residual_mad_ms"])
+    )
+    return "| %s | %d | %s | %.2f to %.2f | %s / %s | %s |\n" % (
+        name,
+        row["n"],
+        " | ".join(cells),
+        low,
+        high,
+        seconds(row["said_median_s"]),
+        seconds(row["said_p90_s"]),
+        residual,
+    )
 
 
 def rate_text(r):
@@ -43,8 +62,10 @@ def everyone(out):
 
 
 def recall_section(out):
-    text = ["R(0.1) / R(0.3) / R(0.5): the share of labelled onsets with a pick no further off than that many seconds, said no "
-            "later than d after the label. Each pick counts once, as it was first said.\n\n"]
+    text = [
+        "R(0.1) / R(0.3) / R(0.5): the share of labelled onsets with a pick no further off than that many seconds, said no "
+        "later than d after the label. Each pick counts once, as it was first said.\n\n"
+    ]
     for name in picker.NAMES:
         body = "".join(line(who, rows["recall"].get(name)) for who, rows in everyone(out))
         if body:
@@ -54,7 +75,10 @@ def recall_section(out):
 
 def false_section(out):
     sets = [n for n in picker.NOISE if any(n in t["false"] and t["false"][n]["hours"] for _, t in everyone(out))]
-    text = ["False P picks per station-hour (times 24: per station-day)\n\n| picker | %s |\n|---|%s\n" % (" | ".join(sets), "---|" * len(sets))]
+    text = [
+        "False P picks per station-hour (times 24: per station-day)\n\n| picker | %s |\n|---|%s\n"
+        % (" | ".join(sets), "---|" * len(sets))
+    ]
     for who, rows in everyone(out):
         text.append("| %s | %s |\n" % (who, " | ".join(rate_text(rows["false"].get(n)) for n in sets)))
     return "".join(text) + "\n"
@@ -66,8 +90,10 @@ def revised_section(out):
     if not said(out["confirmed"]):
         return "No second look: no pick was revised or confirmed in these runs.\n\n"
     text = []
-    for title, kind in (("Revised: of each pick the newest word by then, withdrawn ones not counted as false", "revised"),
-                        ("Confirmed: only what the second look stood by, from the moment at which it did", "confirmed")):
+    for title, kind in (
+        ("Revised: of each pick the newest word by then, withdrawn ones not counted as false", "revised"),
+        ("Confirmed: only what the second look stood by, from the moment at which it did", "confirmed"),
+    ):
         text.append("**%s**\n\n%s" % (title, HEAD))
         for name in picker.NAMES:
             text += [line("%s: %s" % (name, who), rows["recall"].get(name)) for who, rows in out[kind].items()]
@@ -91,8 +117,11 @@ def forms_section(out):
 
 
 def noise_section(out):
-    text = ["**Held-out noise put on the held-out windows**; ratio: RMS of the 2 s after P over that of the noise, vertical, 2 to "
-            "20 Hz\n\n" + HEAD]
+    text = [
+        "**Held-out noise put on the held-out windows**; ratio: RMS of the 2 s after P over that of the noise, "
+        "vertical, 2 to "
+        "20 Hz\n\n" + HEAD
+    ]
     for ratio, rows in out["noise_on_top"].items():
         for who, row in rows.items():
             text.append(line("ratio %s, %s" % (ratio, who), row))
@@ -101,10 +130,16 @@ def noise_section(out):
 
 def artefact_section(out):
     names = list(next(iter(out["artefacts"].values())))
-    text = ["Artefacts of 10 to 200 times the noise in quiet held-out noise: share with a new P pick within 8 s\n\n| artefact | %s |\n|---|%s\n"
-            % (" | ".join(names), "---|" * len(names))]
+    text = [
+        "Artefacts of 10 to 200 times the noise in quiet held-out noise: share with a new P pick within 8 s\n\n| "
+        "artefact | %s |\n|---|%s\n"
+        % (" | ".join(names), "---|" * len(names))
+    ]
     for kind, row in out["artefacts"].items():
-        text.append("| %s (%d) | %s |\n" % (kind, next(iter(row.values()))["n"], " | ".join("%.2f" % r["share"] for r in row.values())))
+        text.append(
+            "| %s (%d) | %s |\n"
+            % (kind, next(iter(row.values()))["n"], " | ".join("%.2f" % r["share"] for r in row.values()))
+        )
     return "".join(text) + "\n"
 
 
@@ -117,10 +152,15 @@ def s_section(out):
     text.append("\nFalse S picks per station-hour\n\n| threshold | %s |\n|---|%s\n" % (" | ".join(sets), "---|" * len(sets)))
     for level, rows in out["s"].items():
         text.append("| %s | %s |\n" % (level, " | ".join(rate_text(rows["false"][n]) for n in sets)))
-    text.append("\nS said more than 0.5 s before the labelled S (S - P over 2 s, held out): %s\n" % "; ".join(
-        "%d of %d at %s" % (*rows["early"], level) for level, rows in out["s"].items()))
-    text.append("\nConfusion (held-out windows and Corinth, S - P over 2 s; a pick of that name within 0.5 s of the label; noise: 20 s before "
-                "P)\n\n| point | truth | said P | said S | neither | n |\n|---|---|---|---|---|---|\n")
+    text.append(
+        "\nS said more than 0.5 s before the labelled S (S - P over 2 s, held out): %s\n"
+        % "; ".join("%d of %d at %s" % (*rows["early"], level) for level, rows in out["s"].items())
+    )
+    text.append(
+        "\nConfusion (held-out windows and Corinth, S - P over 2 s; a pick of that name within 0.5 s of the label; "
+        "noise: 20 s before "
+        "P)\n\n| point | truth | said P | said S | neither | n |\n|---|---|---|---|---|---|\n"
+    )
     for name, rows in out["confusion"].items():
         for truth, row in rows.items():
             text.append("| %s | %s | %d | %d | %d | %d |\n" % (name, truth, *row))
@@ -128,9 +168,13 @@ def s_section(out):
 
 
 def calibration_section(out):
-    text = ["Calibration: picks from 20 s before P to 0.5 s after it on held-out and validation windows and Corinth, so about one P in 20 s of "
-            "record; \"with quiet noise\" adds the held-out noise sets, where nothing is right\n\n| picks | n | mean said | right | expected "
-            "calibration error |\n|---|---|---|---|---|\n"]
+    text = [
+        "Calibration: picks from 20 s before P to 0.5 s after it on held-out and validation windows and Corinth, so "
+        "about one P in 20 s of "
+        "record; \"with quiet noise\" adds the held-out noise sets, where nothing is right\n\n| picks | n | mean said "
+        "| right | expected "
+        "calibration error |\n|---|---|---|---|---|\n"
+    ]
     for name, r in out["reliability"].items():
         if r:
             text.append("| %s | %d | %.2f | %.2f | %.3f |\n" % (name, r["n"], r["mean_said"], r["mean_right"], r["error"]))
@@ -138,42 +182,82 @@ def calibration_section(out):
 
 
 def invariance_section(out):
-    text = ["Position: the held-out windows with P at ten phases of the hop, at quarters of a sample, in packets of 0.05 to 1 s\n\n| point | what "
-            "varies | records | said in all / in some | spread of the time, median / p95 s | from its median, p95 s | spread of the "
-            "probability, median / p95 |\n|---|---|---|---|---|---|---|\n"]
+    text = [
+        "Position: the held-out windows with P at ten phases of the hop, at quarters of a sample, in packets of 0.05 "
+        "to 1 s\n\n| point | what "
+        "varies | records | said in all / in some | spread of the time, median / p95 s | from its median, p95 s | "
+        "spread of the "
+        "probability, median / p95 |\n|---|---|---|---|---|---|---|\n"
+    ]
     for name, rows in out["invariance"].items():
         for what, r in rows.items():
             if r:
-                text.append("| %s | %s | %d | %d / %d | %.3f / %.3f | %.3f | %.2f / %.2f |\n" % (
-                    name, what, r["records"], r["said_in_all"], r["said_in_some"], r["time_range_median_s"], r["time_range_p95_s"],
-                    r["time_from_median_p95_s"], r["probability_range_median"], r["probability_range_p95"]))
+                text.append(
+                    "| %s | %s | %d | %d / %d | %.3f / %.3f | %.3f | %.2f / %.2f |\n"
+                    % (
+                        name,
+                        what,
+                        r["records"],
+                        r["said_in_all"],
+                        r["said_in_some"],
+                        r["time_range_median_s"],
+                        r["time_range_p95_s"],
+                        r["time_from_median_p95_s"],
+                        r["probability_range_median"],
+                        r["probability_range_p95"],
+                    )
+                )
     return "".join(text) + "\n"
 
 
 def sweep_section(out):
     names = ("held-out windows", "Telica 3C (region never seen)", "Ridgecrest after the M 6.4, automatic labels")
     noise = ("before P, held-out windows", "Ridgecrest quiet", "MEMS, held-out quakes", "CM, held-out stations")
-    text = ["Every threshold: R(0.5) by 0.5 / 1 / 4 s, and false P per hour\n\n| P threshold | %s | %s |\n|---|%s\n" % (
-        " | ".join(names), " | ".join(noise), "---|" * (len(names) + len(noise)))]
+    text = [
+        "Every threshold: R(0.5) by 0.5 / 1 / 4 s, and false P per hour\n\n| P threshold | %s | %s |\n|---|%s\n"
+        % (" | ".join(names), " | ".join(noise), "---|" * (len(names) + len(noise)))
+    ]
     for row in out["sweep"]:
         cells = ["/".join("%.2f" % row["recall"][n]["recall"][i][2] for i in (1, 2, 4)) for n in names if row["recall"][n]]
-        text.append("| %.3g | %s | %s |\n" % (row["threshold"], " | ".join(cells), " | ".join("%.1f" % (row["false"][n]["per_hour"] or 0)
-                                                                                               for n in noise)))
+        text.append(
+            "| %.3g | %s | %s |\n"
+            % (row["threshold"], " | ".join(cells), " | ".join("%.1f" % (row["false"][n]["per_hour"] or 0) for n in noise))
+        )
     return "".join(text) + "\n"
 
 
-SECTIONS = (("P picks", recall_section), ("False picks", false_section), ("Every threshold", sweep_section),
-            ("Revised picks", revised_section), ("Other stations, rates and starts", forms_section),
-            ("Noise and artefacts", noise_section), ("", artefact_section), ("S, and P taken for S", s_section),
-            ("Calibration", calibration_section), ("Position", invariance_section))
-NEEDS = {forms_section: "forms", noise_section: "noise_on_top", artefact_section: "artefacts", s_section: "s",
-         calibration_section: "reliability", invariance_section: "invariance"}
+SECTIONS = (
+    ("P picks", recall_section),
+    ("False picks", false_section),
+    ("Every threshold", sweep_section),
+    ("Revised picks", revised_section),
+    ("Other stations, rates and starts", forms_section),
+    ("Noise and artefacts", noise_section),
+    ("", artefact_section),
+    ("S, and P taken for S", s_section),
+    ("Calibration", calibration_section),
+    ("Position", invariance_section),
+)
+NEEDS = {
+    forms_section: "forms",
+    noise_section: "noise_on_top",
+    artefact_section: "artefacts",
+    s_section: "s",
+    calibration_section: "reliability",
+    invariance_section: "invariance",
+}
 
 
 def points_text(out):
-    return ("Thresholds for %s false P an hour of calibration noise (%s; reported on nowhere else), then fixed: %s. Also the shipped ones.\n\n" % (
-        ", ".join(out["thresholds"]), "%.1f h" % (out["calibration"][0]["hours"] if out.get("calibration") else 0),
-        ", ".join("%.3f" % t for t in out["thresholds"].values())))
+    return (
+        "Thresholds for %s false P an hour of calibration noise (%s; reported on nowhere else), then fixed: %s. Also "
+        "the shipped ones.\n\n"
+        % (
+            ", ".join(out["thresholds"]),
+            "%.1f h" % (out["calibration"][0]["hours"] if out.get("calibration") else 0),
+            ", ".join("%.3f" % t for t in out["thresholds"].values()),
+        )
+    )
 
 
 def markdown(out):
@@ -186,6 +270,7 @@ def markdown(out):
 
 # ---- pictures ---------------------------------------------------------------------------------------------------------
 
+
 def against_time(out, folder):
     chart = Chart("P said, held-out windows", "seconds after P", "share said, within 0.5 s of the label", (0, 2), (0, 1))
     for name, curve in out["curves"].items():
@@ -195,8 +280,13 @@ def against_time(out, folder):
     for name, colour in zip(SHOWN_BASELINES[:4], (3, 4, 5, 6)):
         if name in out.get("baselines", {}):
             row = out["baselines"][name]["recall"]["held-out windows"]["recall"]
-            chart.line([(d, r[2]) for d, r in zip(counting.DELAYS, row) if d <= 2], name.replace(", every 0.5 s, 1 in a row", ""),
-                       colour, True, True)
+            chart.line(
+                [(d, r[2]) for d, r in zip(counting.DELAYS, row) if d <= 2],
+                name.replace(", every 0.5 s, 1 in a row", ""),
+                colour,
+                True,
+                True,
+            )
     chart.write(os.path.join(folder, "recall.svg"))
 
 
@@ -205,7 +295,13 @@ def residuals(out, folder):
     values = np.array(out["curves"][name]["residual_s"]) * 1e3
     edges = np.arange(-300, 301, 20)
     counts, _ = np.histogram(np.clip(values, -299, 299), edges)
-    chart = Chart("Pick less label, held-out windows", "ms (beyond 300 in the last bar)", "picks", (-300, 300), (0, max(counts.max(), 1) * 1.1))
+    chart = Chart(
+        "Pick less label, held-out windows",
+        "ms (beyond 300 in the last bar)",
+        "picks",
+        (-300, 300),
+        (0, max(counts.max(), 1) * 1.1),
+    )
     chart.bars(edges, counts, "%s, n = %d" % (name, len(values)))
     chart.write(os.path.join(folder, "residuals.svg"), "top left")
 
@@ -213,9 +309,17 @@ def residuals(out, folder):
 def trade(out, folder):
     """Recall against false picks, held out."""
     where, quiet = "all held out but Telica Z", "Ridgecrest quiet"
-    chart = Chart("R(0.5) by 0.5 s, all held out, against false picks", "false P per station-hour, Ridgecrest quiet", "recall", (0.1, 50),
-                  (0, 1), True)
-    show = lambda rows: sorted((max(r["false"][quiet]["per_hour"] or 0, 0.1), r["recall"][where]["recall"][1][2]) for r in rows)
+    chart = Chart(
+        "R(0.5) by 0.5 s, all held out, against false picks",
+        "false P per station-hour, Ridgecrest quiet",
+        "recall",
+        (0.1, 50),
+        (0, 1),
+        True,
+    )
+    show = lambda rows: sorted(
+        (max(r["false"][quiet]["per_hour"] or 0, 0.1), r["recall"][where]["recall"][1][2]) for r in rows
+    )
     chart.line(show(out["sweep"]), "Tocsin", dots=True)
     family = lambda start: [r for n, r in out.get("baselines", {}).items() if n.startswith(start)]
     if family("STA"):

@@ -1,4 +1,5 @@
 """One line on a terminal: what, how far, how long still. Silent elsewhere but for the end of each stage."""
+
 import sys
 import time
 

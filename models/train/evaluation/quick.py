@@ -3,12 +3,13 @@
 What it finds says nothing of the field. It fails when the chain does: a replay that cannot be read, labels that are not
 found at all, a table or a picture that does not come out.
 """
+
 import os
 import subprocess
 
 import numpy as np
 
-from . import counting, mseed, paths, picker, picker_report, replays, sets
+from . import counting, estimator, estimator_report, paths, picker, picker_report, replays, sets
 
 ROW = (("made",), "held")
 
@@ -16,8 +17,27 @@ ROW = (("made",), "held")
 def made_quakes(work):
     """Two quakes of the simulator, true onsets."""
     folder = os.path.join(work, "made")
-    subprocess.run([os.path.join(paths.BUILD, "tocsin-sim"), "generate", "--seed", "11", "--magnitude", "5", "--stations", "12",
-                    "--duration", "110", "--origin", "45", "--packet", "0.5", folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            os.path.join(paths.BUILD, "tocsin-sim"),
+            "generate",
+            "--seed",
+            "11",
+            "--magnitude",
+            "5",
+            "--stations",
+            "12",
+            "--duration",
+            "110",
+            "--origin",
+            "45",
+            "--packet",
+            "0.5",
+            folder,
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     one = sets.Set("made", folder)
     for row in sets.read_csv(os.path.join(folder, "picks.csv")):
         key = ".".join((row["network"], row["station"], row["location"], row["channel"][:2]))
@@ -47,6 +67,19 @@ def made_windows(work):
     return sets.write_windows("made_windows", windows, work)
 
 
+def made_magnitudes(runner, quakes):
+    """The rows of the magnitude table for the made quake, 3 s after P."""
+    estimates, _ = estimator.Study("", "", runner).replay(quakes.folder)
+    magnitude = float(sets.read_csv(os.path.join(quakes.folder, "events.csv"))[0]["mag"])
+    rows = []
+    for key, station in quakes.stations.items():
+        record = {"magnitude": magnitude, "event": "made", "km": 50.0}
+        said = estimator.at_moment(estimator.best_match(estimates, key, station.p[0]) or [], 3)
+        if said and said["magnitude"] is not None:
+            rows.append((estimator.Row(record, 3, said), np.nan))
+    return {"magnitude": {"made-up quake": {"3": estimator.magnitude_row(rows)}}}
+
+
 def run(tocsin, work):
     runner = replays.Runner(tocsin, work, 1)
     both = [made_quakes(work), made_windows(work)]
@@ -57,20 +90,29 @@ def run(tocsin, work):
         for name, t in (("P >= 0.5", 0.5), ("shipped thresholds", None)):
             out["network"][name] = picker.tables(both, [], picker.speaker(runner, t))
             found = picker.recall(both, ROW, picker.speaker(runner, t))
-            out["curves"][name] = {"after_s": [f.after for f in found if np.isfinite(f.after)], "n": len(found),
-                                   "residual_s": [f.residual for f in found if np.isfinite(f.residual)]}
+            out["curves"][name] = {
+                "after_s": [f.after for f in found if np.isfinite(f.after)],
+                "n": len(found),
+                "residual_s": [f.residual for f in found if np.isfinite(f.residual)],
+            }
         out["classical"] = picker.tables(both, [], picker.speaker(runner, None, method="classical"))
         text = picker_report.recall_section(out) + picker_report.false_section(out)
         picker_report.pictures(out, work)
     finally:
         picker.NAMES, picker.NOISE = names, noise
-    print(text)
+    made = made_magnitudes(runner, both[0])
+    print(text + estimator_report.magnitude_section(made))
+    strength = made["magnitude"]["made-up quake"]["3"]
     row = out["network"]["P >= 0.5"]["recall"]["made-up records"]
     alone = [f for f in picker.recall(both[1:], ROW, picker.speaker(runner, 0.5))]
     where = counting.summary(alone)["residual_median_ms"]
     drawn = os.path.getsize(os.path.join(work, "recall.svg"))
-    checks = (("half of the made-up P are found", row["recall"][-1][2] >= 0.5), ("written records are read where they were put",
-              where is not None and abs(where) < 100), ("a picture was drawn", 1000 < drawn < 60000))
+    checks = (
+        ("half of the made-up P are found", row["recall"][-1][2] >= 0.5),
+        ("written records are read where they were put", where is not None and abs(where) < 100),
+        ("the made-up quake has magnitudes", strength is not None and abs(strength["network"]["mean"]) < 3),
+        ("a picture was drawn", 1000 < drawn < 60000),
+    )
     for what, ok in checks:
         print("[%s] %s" % ("  ok  " if ok else "FAILED", what))
     return 0 if all(ok for _, ok in checks) else 1

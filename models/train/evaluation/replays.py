@@ -1,4 +1,5 @@
 """The runtime's own words: `tocsin replay` on a directory, its picks and estimates read back."""
+
 import json
 import os
 import subprocess
@@ -36,7 +37,9 @@ class Picks:
             for text in f:
                 line = json.loads(text)
                 word = Word(line)
-                self.by.setdefault((key_of(line["sid"]), line["phase"], line["method"]), {}).setdefault(word.number, []).append(word)
+                self.by.setdefault((key_of(line["sid"]), line["phase"], line["method"]), {}).setdefault(
+                    word.number, []
+                ).append(word)
 
     def of(self, station, phase, method):
         return self.by.get((station, phase, method), {}).values()
@@ -51,8 +54,11 @@ class Picks:
 
     def words(self, station, phase, method="cnn"):
         """Every word with its pick's number: for those who take the newest one by a moment."""
-        return [(w.said if w.revision == 0 else w.sent, w.at, 0.0 if w.withdrawn else w.probability, w.number)
-                for words in self.of(station, phase, method) for w in words]
+        return [
+            (w.said if w.revision == 0 else w.sent, w.at, 0.0 if w.withdrawn else w.probability, w.number)
+            for words in self.of(station, phase, method)
+            for w in words
+        ]
 
     def revised(self, station, phase, method="cnn"):
         """Each pick's last word, unless it was withdrawn."""
@@ -100,8 +106,26 @@ class Runner:
         with open(base + ".yaml", "w") as f:
             f.write(text)
         paths = [base + end for end in (".picks", ".estimates", ".alerts")]
-        done = subprocess.run([self.tocsin, "replay", "-q", "--latency", "0", "-c", base + ".yaml", "--picks",
-                               paths[0], "--estimates", paths[1], "--out", paths[2], folder], stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [
+                self.tocsin,
+                "replay",
+                "-q",
+                "--latency",
+                "0",
+                "-c",
+                base + ".yaml",
+                "--picks",
+                paths[0],
+                "--estimates",
+                paths[1],
+                "--out",
+                paths[2],
+                folder,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         if done.returncode != 0:
             raise SystemExit("tocsin replay %s: %s" % (folder, done.stderr.strip()))
         return paths
@@ -117,7 +141,9 @@ class Runner:
 
     def prepare(self, wanted, what="replays"):
         """Run [(folder, p, s)] side by side, so that picks() finds them."""
-        wanted = [w for w in dict.fromkeys(wanted) if (w[0], w[1] and round(w[1], 6), w[1] and round(w[2], 6)) not in self.known]
+        wanted = [
+            w for w in dict.fromkeys(wanted) if (w[0], w[1] and round(w[1], 6), w[1] and round(w[2], 6)) not in self.known
+        ]
         progress = Progress(what, len(wanted))
         with ThreadPoolExecutor(self.jobs) as pool:
             for _ in pool.map(lambda w: self.picks(*w), wanted):

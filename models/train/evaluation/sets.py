@@ -4,6 +4,7 @@ The split itself is that of models/train/picker/pool.py, called, not repeated. E
 labelled windows (one made-up station a window, native rate, components missing as in the set, their start extended by
 mirrored noise where there is less than LEAD_S of it), the replay sets in packets of 0.1 s, the noise sets as they are.
 """
+
 import csv
 import os
 import subprocess
@@ -31,8 +32,16 @@ class Window:
     def like(self, waves=None, rate=None, scale=1.0, shift=0.0):
         """Another form of the same record, its onsets at `p * scale + shift`."""
         move = lambda at: None if at is None else at * scale + shift
-        return Window(self.group, waves or self.waves, rate or self.rate, move(self.p), move(self.s), self.split, self.source,
-                      self.kind)
+        return Window(
+            self.group,
+            waves or self.waves,
+            rate or self.rate,
+            move(self.p),
+            move(self.s),
+            self.split,
+            self.source,
+            self.kind,
+        )
 
 
 class Station:
@@ -49,6 +58,7 @@ class Set:
 
 
 # ---- labelled windows -------------------------------------------------------------------------------------------------
+
 
 def load_windows(data, group):
     pool = paths.picker_module("pool")
@@ -80,7 +90,7 @@ def with_lead(window, lead_s=LEAD_S):
         while got < need:
             parts.insert(0, x[:quiet][::-1] if flip else x[:quiet])
             got, flip = got + quiet, not flip
-        waves[c] = np.concatenate(parts + [x])[-need - len(x):]
+        waves[c] = np.concatenate(parts + [x])[-need - len(x) :]
     return window.like(waves, shift=need)
 
 
@@ -95,13 +105,15 @@ def write_windows(name, windows, work, packet_s=0.1, shift_ns=lambda k: k * 37 %
         for c in sorted(w.waves):
             key = folder.channel(code, c, w.rate, start, w.waves[c], packets, w.kind)
         at = lambda m: start / NS + m / w.rate
-        one.stations[key] = Station(w.group, w.split, [at(w.p)], [at(w.s)] if w.s is not None else [],
-                                    [(at(w.p) - 20.0, at(w.p) - 0.2)], w.source)
+        one.stations[key] = Station(
+            w.group, w.split, [at(w.p)], [at(w.s)] if w.s is not None else [], [(at(w.p) - 20.0, at(w.p) - 0.2)], w.source
+        )
     folder.close()
     return one
 
 
 # ---- replay and noise sets --------------------------------------------------------------------------------------------
+
 
 def read_channels(path):
     """{sid: [(start_ns, rate, samples)]} through the runtime's decoder."""
@@ -124,8 +136,13 @@ def repack(data, name, work, begin, end, tag="", packet_s=0.1):
             a = max(int(np.ceil((begin - start / NS) * rate)), 0) if begin else 0
             b = min(int((end - start / NS) * rate), len(samples)) if end else len(samples)
             if b > a:
-                folder.more((net, sta, loc, band + kind + sub), rate, start + int(round(a * NS / rate)), samples[a:b],
-                            [(0, packet_s)])
+                folder.more(
+                    (net, sta, loc, band + kind + sub),
+                    rate,
+                    start + int(round(a * NS / rate)),
+                    samples[a:b],
+                    [(0, packet_s)],
+                )
     folder.close()
     return out
 
@@ -161,7 +178,9 @@ def ridgecrest_late(data, work, confirm):
         if row["use"] == "1" and row["phase"] == "P" and begin <= at < begin + 1190:
             labels.setdefault(row["network"] + "." + row["station"], []).append(at)
     for key in station_keys(one.folder):
-        marks = [at for at in labels.get(".".join(key.split(".")[:2]), []) if confirm is None or confirm(one.folder, key, at)]
+        marks = [
+            at for at in labels.get(".".join(key.split(".")[:2]), []) if confirm is None or confirm(one.folder, key, at)
+        ]
         if marks:
             one.stations[key] = Station("ridgecrest_late", "held", marks)
     return one
@@ -246,8 +265,9 @@ def noise_set(folder, group, until=None, outside=True, warm_s=30.0):
 
 def ridgecrest_quiet(data, work):
     begin = seconds(paths.picker_module("pool").RIDGECREST_FROM)
-    one = noise_set(repack(data, "ridgecrest_2019-07-04", work, begin - 1200, begin, "-quiet", 1.0), "ridgecrest_quiet",
-                    warm_s=12.0)
+    one = noise_set(
+        repack(data, "ridgecrest_2019-07-04", work, begin - 1200, begin, "-quiet", 1.0), "ridgecrest_quiet", warm_s=12.0
+    )
     for station in one.stations.values():
         station.split = "held"
     return one
@@ -279,7 +299,7 @@ def calibration_cut(noise, work):
         for name in sorted(n for n in os.listdir(one.folder) if n.endswith(".mseed")):
             with open(os.path.join(one.folder, name), "rb") as f:
                 raw = f.read()
-            records = [raw[i:i + 512] for i in range(0, len(raw), 512)]  # the data set's records all have 512 bytes
+            records = [raw[i : i + 512] for i in range(0, len(raw), 512)]  # the data set's records all have 512 bytes
             folder.waves.write(b"".join(r for r in records if r[8:13] in codes))
         folder.close()
         out.append(cut)
