@@ -228,11 +228,11 @@ class Study:
         self.out["network"] = {
             name: tables(self.quakes, self.noise, speaker(self.runner, t)) for name, t in self.labels.items()
         }
-        self.out["revised"], self.out["confirmed"] = {}, {}
+        self.out["revised"], self.out["confirmed"], self.out["local"] = {}, {}, {}
         for name, t in self.labels.items():
             tell = lambda word: tables(self.quakes, self.noise, speaker(self.runner, t, word=word))
             self.out["revised"][name] = {"recall": tell("words")["recall"], "false": tell("revised")["false"]}
-            self.out["confirmed"][name] = tell("confirmed")
+            self.out["confirmed"][name], self.out["local"][name] = tell("confirmed"), tell("local")
         self.out["classical"] = tables(self.quakes, self.noise, speaker(self.runner, None, method="classical"))
         self.out["sent"] = tables(self.quakes, self.noise, speaker(self.runner, None, word="sent"))
         self.out["sweep"] = [

@@ -93,6 +93,8 @@ def revised_section(out):
     for title, kind in (
         ("Revised: of each pick the newest word by then, withdrawn ones not counted as false", "revised"),
         ("Confirmed: only what the second look stood by, from the moment at which it did", "confirmed"),
+        ("Local: last words (so none counts before its last look), neither withdrawn nor called a teleseism, a blast, noise or "
+         "the instrument", "local"),
     ):
         text.append("**%s**\n\n%s" % (title, HEAD))
         for name in picker.NAMES:

@@ -20,12 +20,14 @@ def key_of(sid):
 class Word:
     """One line about a pick: the first (revision 0) or a later one, which may re-time, confirm or withdraw it."""
 
-    __slots__ = ("said", "sent", "at", "probability", "revision", "number", "confirmed", "withdrawn")
+    __slots__ = ("said", "sent", "at", "probability", "number", "confirmed", "withdrawn", "foreign")
 
     def __init__(self, line):
-        self.said, self.sent, self.at = line["declared_ns"] / 1e9, line["sent_ns"] / 1e9, line["time_ns"] / 1e9
-        self.probability, self.revision, self.number = line["probability"], line["revision"], line["pick"]
+        said = line["declared_ns"] if line["revision"] == 0 else line.get("revised_ns") or line["sent_ns"]
+        self.said, self.sent, self.at = said / 1e9, line["sent_ns"] / 1e9, line["time_ns"] / 1e9
+        self.probability, self.number = line["probability"], line["pick"]
         self.confirmed, self.withdrawn = line.get("confirmed", False), line.get("withdrawn", False)
+        self.foreign = line.get("domain", "unknown") not in ("unknown", "local quake")
 
 
 class Picks:
@@ -55,14 +57,22 @@ class Picks:
     def words(self, station, phase, method="cnn"):
         """Every word with its pick's number: for those who take the newest one by a moment."""
         return [
-            (w.said if w.revision == 0 else w.sent, w.at, 0.0 if w.withdrawn else w.probability, w.number)
+            (w.said, w.at, 0.0 if w.withdrawn else w.probability, w.number)
             for words in self.of(station, phase, method)
             for w in words
         ]
 
+    def last(self, station, phase, method, keep):
+        words = [w[-1] for w in self.of(station, phase, method)]
+        return [(w.said, w.at, w.probability) for w in words if keep(w)]
+
     def revised(self, station, phase, method="cnn"):
         """Each pick's last word, unless it was withdrawn."""
-        return [(w[-1].sent, w[-1].at, w[-1].probability) for w in self.of(station, phase, method) if not w[-1].withdrawn]
+        return self.last(station, phase, method, lambda w: not w.withdrawn)
+
+    def local(self, station, phase, method="cnn"):
+        """As revised(), without what was said to be a teleseism, a blast, noise or the instrument."""
+        return self.last(station, phase, method, lambda w: not w.withdrawn and not w.foreign)
 
     def confirmed(self, station, phase, method="cnn"):
         """Picks that a second look confirmed, from the moment at which it did."""
@@ -70,7 +80,7 @@ class Picks:
         for words in self.of(station, phase, method):
             sure = [w for w in words if w.confirmed]
             if sure and not words[-1].withdrawn:
-                out.append((sure[0].sent, sure[0].at, sure[0].probability))
+                out.append((sure[0].said, sure[0].at, sure[0].probability))
         return out
 
 
