@@ -95,6 +95,11 @@ int toc_estimator_create(const struct toc_model *model, struct toc_estimator **r
     return 0;
 }
 
+const struct toc_model *toc_estimator_model(const struct toc_estimator *estimator)
+{
+    return estimator->model;
+}
+
 void toc_estimator_destroy(struct toc_estimator *estimator)
 {
     if (!estimator)

@@ -41,6 +41,9 @@ struct toc_estimator;
 int toc_estimator_create(const struct toc_model *model, struct toc_estimator **ret_estimator);
 void toc_estimator_destroy(struct toc_estimator *estimator);
 
+/** The model it was made with. */
+const struct toc_model *toc_estimator_model(const struct toc_estimator *estimator);
+
 /**
  * Follow this pick from now on; whatever was followed before is forgotten.
  *

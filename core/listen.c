@@ -19,6 +19,7 @@
 #include "core/manifest.h"
 #include "core/picker.h"
 #include "core/polarity.h"
+#include "core/seats.h"
 #include "core/second.h"
 #include "core/window.h"
 
@@ -30,6 +31,7 @@
 #define TRACE 512u            /* rows, for polarity and class */
 #define TRACE_SURE 410        /* ... so many before the end of any hop of a block, whatever its size */
 #define NOISE_STEPS 50u       /* 5 s before an onset */
+#define WORKS 8               /* models at once: pickers that come, go and shadow, estimators likewise */
 #define FOLLOWED 2            /* arrivals followed at once: a second quake in the coda of the first */
 #define STALE_NS (60 * TOC_NS_PER_S)
 #define LATE_NS (30 * TOC_NS_PER_S)
@@ -41,6 +43,7 @@
 
 struct followed {
     struct toc_estimator *estimator; /* owned */
+    struct toc_estimator *successor; /* owned; the owner's: takes its place when no arrival is followed; NULL none */
     bool active;
     uint64_t pick_id;
     toc_ns onset;
@@ -53,7 +56,6 @@ struct followed {
 /* What the thinking needs of the settings. */
 struct rules {
     struct toc_picker_settings picker;
-    struct toc_picker_settings layouts[TOC_LAYOUTS]; /* the same, with the thresholds of each */
     double follow_s;
 };
 
@@ -90,6 +92,7 @@ struct toc_listener {
     struct progress seen;    /* as of the last give */
     toc_ns picked_until, arrived;
     bool out;
+    bool changing;           /* a new picker does not decide yet, as of the last give */
     /* rows that were taken and not yet used: the due block, and up to a hop behind it */
     struct toc_rows rows;
     uint32_t block;          /* rows of the due block; 0 none */
@@ -97,14 +100,14 @@ struct toc_listener {
     /* of the thread that runs it */
     struct rules rules;
     struct toc_gate_rule rule;
-    const struct toc_model *model;
-    struct toc_model_stream *stream; /* owned; NULL: classical */
+    struct toc_seats seats;          /* nobody in the live one: classical */
     struct toc_features *features;   /* owned */
     struct toc_motion *motion;       /* owned */
-    struct toc_picker picker;
+    struct toc_picker picker, shadow;
     struct toc_classic *classic;     /* owned */
     int heard;                       /* the component it listens to */
     struct toc_second *second;       /* owned; NULL: picks are said once */
+    const struct toc_model *second_model;
     struct followed followed[FOLLOWED];
     struct progress now;
     struct toc_gate *gate;           /* owned; with the stream */
@@ -116,28 +119,60 @@ struct toc_listener {
     float last_z;
 };
 
+/* Work space for one model. */
+struct work {
+    const struct toc_model *model;     /* borrowed; NULL: none */
+    struct toc_model_scratch *scratch; /* owned */
+};
+
 struct toc_listen_scratch {
-    struct toc_model_scratch *picker;    /* owned; NULL: classical */
-    struct toc_model_scratch *second;    /* owned; NULL: picks are said once */
-    struct toc_model_scratch *estimator; /* owned; NULL: peaks alone */
+    struct work works[WORKS];            /* of each model that may come, no gaps */
+    struct work next[WORKS];             /* the owner's: added while it was out */
     float features[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES];
-    float frames[TOGETHER * FRAMES_MAX * OUTPUTS];
+    float frames[TOC_SEATS][TOGETHER * FRAMES_MAX * OUTPUTS];
     float in[TOGETHER * TOC_ROWS_MAX * TOC_FEATURES]; /* the same, of those who are pushed together */
     float out[TOGETHER * FRAMES_MAX * OUTPUTS];
     float missed[TOC_GATE_KEPT_ROWS * TOC_FEATURES];
     bool gated[TOGETHER];
 };
 
+static bool is_picker(const struct toc_model *model)
+{
+    return !model || (toc_model_inputs(model) == TOC_FEATURES && toc_model_outputs(model) == OUTPUTS &&
+                      toc_model_stride(model) == STRIDE);
+}
+
+static uint32_t count_works(const struct toc_listen_scratch *s)
+{
+    uint32_t n = 0;
+    while (n < WORKS && s->works[n].model)
+        n++;
+    return n;
+}
+
+static bool holds(const struct toc_listen_scratch *s, const struct toc_model *model)
+{
+    for (uint32_t i = 0; i < WORKS; i++)
+        if (s->works[i].model == model || s->next[i].model == model)
+            return true;
+    return false;
+}
+
+/* NULL for no model: the classical methods need none. */
+static struct toc_model_scratch *work_of(struct toc_listen_scratch *s, const struct toc_model *model)
+{
+    for (uint32_t i = 0; model && i < WORKS; i++)
+        if (s->works[i].model == model)
+            return s->works[i].scratch;
+    return NULL;
+}
+
 static int create_networks(struct toc_listener *l, const struct toc_listener_parts *parts)
 {
-    l->model = parts->picker;
-    if (!l->model)
-        return 0;
-    if (toc_model_inputs(l->model) != TOC_FEATURES || toc_model_outputs(l->model) != OUTPUTS ||
-        toc_model_stride(l->model) != STRIDE)
+    if (!is_picker(parts->picker) || !is_picker(parts->shadow))
         return -EINVAL;
     l->gate = calloc(1, sizeof *l->gate);
-    return l->gate ? toc_model_stream_create(l->model, &l->stream) : -ENOMEM;
+    return l->gate ? toc_seats_init(&l->seats, parts->picker, parts->shadow) : -ENOMEM;
 }
 
 static int create_stages(struct toc_listener *l, const struct toc_listener_parts *parts)
@@ -153,16 +188,13 @@ static int create_stages(struct toc_listener *l, const struct toc_listener_parts
         r = toc_estimator_create(parts->estimator, &l->followed[i].estimator);
     if (r == 0 && parts->second)
         r = toc_second_create(parts->second, &l->second);
+    l->second_model = parts->second;
     return r == 0 ? create_networks(l, parts) : r;
 }
 
-static struct rules rules_of(const struct toc_settings *settings, const struct toc_model *model)
+static struct rules rules_of(const struct toc_settings *settings)
 {
-    const struct toc_manifest *manifest = model ? toc_model_manifest(model) : NULL;
-    struct rules rules = {.picker = settings->picker, .follow_s = settings->estimator.follow_s};
-    for (enum toc_layout i = TOC_LAYOUT_THREE; i < TOC_LAYOUTS; i++)
-        rules.layouts[i] = toc_picker_settings_for(&settings->picker, manifest ? manifest->thresholds : NULL, i);
-    return rules;
+    return (struct rules){.picker = settings->picker, .follow_s = settings->estimator.follow_s};
 }
 
 static enum toc_layout layout_of(const struct toc_group *group)
@@ -178,7 +210,7 @@ int toc_listener_create(const struct toc_listener_parts *parts, struct toc_liste
         return -ENOMEM;
     l->group_index = parts->group;
     l->site = parts->site;
-    l->rules = l->next_rules = rules_of(parts->settings, parts->picker);
+    l->rules = l->next_rules = rules_of(parts->settings);
     l->hop = (uint32_t)lround(parts->settings->picker.hop_s * TOC_MODEL_RATE_HZ / STRIDE) * STRIDE;
     l->step = l->hop;
     l->picked_until = l->arrived = TOC_NS_NONE;
@@ -195,11 +227,13 @@ void toc_listener_destroy(struct toc_listener *l)
 {
     if (!l)
         return;
-    for (int i = 0; i < FOLLOWED; i++)
+    for (int i = 0; i < FOLLOWED; i++) {
         toc_estimator_destroy(l->followed[i].estimator);
+        toc_estimator_destroy(l->followed[i].successor);
+    }
     toc_second_destroy(l->second);
     toc_classic_destroy(l->classic);
-    toc_model_stream_destroy(l->stream);
+    toc_seats_finish(&l->seats);
     free(l->gate);
     toc_motion_destroy(l->motion);
     toc_features_destroy(l->features);
@@ -209,7 +243,7 @@ void toc_listener_destroy(struct toc_listener *l)
 
 void toc_listener_configure(struct toc_listener *l, const struct toc_settings *settings)
 {
-    l->next_rules = rules_of(settings, l->model);
+    l->next_rules = rules_of(settings);
     toc_group_configure(l->group, &settings->stream);
 }
 
@@ -286,14 +320,13 @@ static void restart(struct toc_listener *l, int64_t index)
 {
     toc_features_reset(l->features);
     toc_motion_reset(l->motion, l->stand.acceleration);
-    if (l->stream) {
-        toc_model_stream_reset(l->stream);
-        toc_gate_reset(l->gate, index);
-    }
+    toc_seats_reset(&l->seats);
+    toc_gate_reset(l->gate, index);
     toc_classic_reset(l->classic);
     toc_picker_reset(&l->picker);
     if (l->second)
         toc_second_reset(l->second);
+    toc_picker_reset(&l->shadow);
     for (int i = 0; i < FOLLOWED; i++)
         l->followed[i].active = false;
     l->first_row = index;
@@ -460,8 +493,15 @@ static void note_s(struct toc_listener *l, toc_ns time)
     toc_estimator_note_s(best->estimator, time);
 }
 
+static bool step_estimator(const struct toc_listener *l, struct followed *f, struct toc_listen_scratch *scratch,
+                           struct toc_estimate *ret_estimate)
+{
+    return toc_estimator_step(f->estimator, work_of(scratch, toc_estimator_model(f->estimator)),
+                              &l->steps[f->next++ % STEPS], ret_estimate) == 1;
+}
+
 static void step_followed(struct toc_listener *l, struct followed *f, int64_t end_row,
-                          struct toc_model_scratch *scratch, struct toc_listener_result *result)
+                          struct toc_listen_scratch *scratch, struct toc_listener_result *result)
 {
     int64_t end_step = end_row / TOC_STEP_SAMPLES;
     if (f->next < l->first_step) /* cannot be: steps outlive the delay of any pick */
@@ -473,7 +513,7 @@ static void step_followed(struct toc_listener *l, struct followed *f, int64_t en
         f->polarity = polarity(l, f->onset, end_row);
     while (f->active && f->next < end_step) {
         struct toc_estimate estimate;
-        if (toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &estimate) == 1) {
+        if (step_estimator(l, f, scratch, &estimate)) {
             bool room = result->n_estimates < TOC_LISTEN_ESTIMATES_MAX;
             estimate.domain = verdict;
             estimate.polarity = f->polarity;
@@ -487,7 +527,7 @@ static void step_followed(struct toc_listener *l, struct followed *f, int64_t en
  * Farther off it begins again there and takes the kept steps up to where it was; estimates it gave stay given. What made the
  * arrival is asked of it as it was said first. */
 static void follow_revised(struct toc_listener *l, struct followed *f, const struct toc_pick *pick,
-                           struct toc_model_scratch *scratch)
+                           struct toc_listen_scratch *scratch)
 {
     int64_t moved = step_of(pick->time) - step_of(f->onset), was = f->next;
     toc_ns s_time = f->s_time;
@@ -495,7 +535,7 @@ static void follow_revised(struct toc_listener *l, struct followed *f, const str
     if ((moved >= -1 && moved <= 1) || !start_estimator(l, f, pick))
         return;
     while (f->next < was)
-        (void)toc_estimator_step(f->estimator, scratch, &l->steps[f->next++ % STEPS], &unsaid);
+        (void)step_estimator(l, f, scratch, &unsaid);
     f->s_time = s_time;
     if (s_time != TOC_NS_NONE)
         toc_estimator_note_s(f->estimator, s_time);
@@ -515,7 +555,7 @@ static void revise_picks(struct toc_listener *l, int64_t end_row, struct toc_lis
     uint32_t first = result->n_picks;
     if (!l->second)
         return;
-    result->n_picks += (uint32_t)toc_second_look(l->second, &l->rules.picker, scratch->second, end_row,
+    result->n_picks += (uint32_t)toc_second_look(l->second, &l->rules.picker, work_of(scratch, l->second_model), end_row,
                                                  result->picks + first, TOC_LISTEN_PICKS_MAX - first);
     for (uint32_t i = first; i < result->n_picks; i++)
         for (int k = 0; k < FOLLOWED; k++) {
@@ -524,8 +564,13 @@ static void revise_picks(struct toc_listener *l, int64_t end_row, struct toc_lis
                 continue;
             result->picks[i].domain = judge(l, f, end_row);
             result->picks[i].polarity = f->polarity = revised_polarity(l, f, &result->picks[i], end_row);
-            follow_revised(l, f, &result->picks[i], scratch->estimator);
+            follow_revised(l, f, &result->picks[i], scratch);
         }
+}
+
+static bool has_network(const struct toc_listener *l)
+{
+    return l->seats.seat[TOC_SEAT_LIVE].model != NULL;
 }
 
 /* Said only when the filters have settled. */
@@ -537,7 +582,7 @@ static bool may_pick(const struct toc_listener *l, const struct toc_pick *pick)
 /* Without a network, and without the vertical that it needs, the classical picks are the picks. */
 static bool picks_classically(const struct toc_listener *l)
 {
-    return !l->stream || !l->stand.has_vertical;
+    return !has_network(l) || !l->stand.has_vertical;
 }
 
 static void take_pick(struct toc_listener *l, struct toc_pick *pick, const float *features, int64_t end_row,
@@ -572,6 +617,11 @@ static float hear(struct toc_listener *l, uint32_t row)
     return l->rows.enz[c][row];
 }
 
+/* Frames of the networks from a hop on; NULL: the gate kept its rows from them, or there is none. */
+struct heard_frames {
+    const float *live, *shadow;
+};
+
 /* Picks of some rows by the classical picker. @param ret_picks room for TOC_LISTEN_PICKS_MAX */
 static uint32_t pick_classic(struct toc_listener *l, uint32_t from, uint32_t to, struct toc_pick *ret_picks)
 {
@@ -584,69 +634,124 @@ static uint32_t pick_classic(struct toc_listener *l, uint32_t from, uint32_t to,
     return n;
 }
 
+/* What a network says by its own thresholds for the components that deliver. @param frames NULL: nothing */
+static uint32_t pick_frames(const struct toc_listener *l, enum toc_seat_name seat, const float *frames, int64_t first_row,
+                            struct toc_picker *picker, struct toc_pick *ret_picks)
+{
+    const struct toc_model *model = l->seats.seat[seat].model;
+    if (!frames || !model)
+        return 0;
+    const struct toc_manifest *manifest = toc_model_manifest(model);
+    const struct toc_picker_settings settings =
+        toc_picker_settings_for(&l->rules.picker, manifest ? manifest->thresholds : NULL, l->stand.layout);
+    return (uint32_t)toc_picker_extract(picker, &settings, frames, l->hop / STRIDE, first_row / STRIDE, ret_picks,
+                                        TOC_LISTEN_PICKS_MAX);
+}
+
+/* What the shadow would have said, by the same rules. */
+static void note_shadow(struct toc_listener *l, const float *frames, int64_t first_row, struct toc_listener_result *result)
+{
+    struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
+    uint32_t n = pick_frames(l, TOC_SEAT_SHADOW, frames, first_row, &l->shadow, picks);
+    for (uint32_t i = 0; i < n && result->n_shadow < TOC_LISTEN_PICKS_MAX; i++) {
+        if (!may_pick(l, &picks[i]) || !l->stand.has_vertical)
+            continue;
+        picks[i].group = l->group_index;
+        picks[i].site = l->site;
+        result->shadow[result->n_shadow++] = picks[i];
+    }
+}
+
 /* Picks of one hop, then the steps that are complete at its end. @param features of its last row */
-static void conclude_hop(struct toc_listener *l, uint32_t from, const float *features, const float *frames,
+static void conclude_hop(struct toc_listener *l, uint32_t from, const float *features, const struct heard_frames *heard,
                          struct toc_listen_scratch *scratch, struct toc_listener_result *result)
 {
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];
     int64_t first = l->rows.first + from, end = first + l->hop;
     uint32_t n = pick_classic(l, from, from + l->hop, picks);
     if (!picks_classically(l))
-        n = frames ? (uint32_t)toc_picker_extract(&l->picker, &l->rules.layouts[l->stand.layout], frames, l->hop / STRIDE, first / STRIDE,
-                                                  picks, TOC_LISTEN_PICKS_MAX)
-                   : 0;
+        n = pick_frames(l, TOC_SEAT_LIVE, heard->live, first, &l->picker, picks);
     for (uint32_t i = 0; i < n; i++)
         take_pick(l, &picks[i], features, end, result);
     revise_picks(l, end, scratch, result);
     for (int i = 0; i < FOLLOWED; i++)
-        step_followed(l, &l->followed[i], end, scratch->estimator, result);
-    result->n_hops += !l->stream || frames;
-    result->n_gated += l->stream && !frames;
+        step_followed(l, &l->followed[i], end, scratch, result);
+    note_shadow(l, heard->shadow, first, result);
+    result->n_hops += !has_network(l) || heard->live;
+    result->n_gated += has_network(l) && !heard->live;
 }
 
-/* @param features of the block, @param frames of its whole hops, NULL when the gate kept them from the network */
-static void conclude(struct toc_listener *l, const float *features, const float *frames,
+/* @param features of the block, @param heard of its whole hops */
+static void conclude(struct toc_listener *l, const float *features, struct heard_frames heard,
                      struct toc_listen_scratch *scratch, struct toc_listener_result *result)
 {
     uint32_t lead = lead_rows(l);
-    result->n_hops = result->n_picks = result->n_estimates = result->n_gated = 0;
+    result->n_hops = result->n_picks = result->n_estimates = result->n_gated = result->n_shadow = 0;
     struct toc_pick unsaid[TOC_LISTEN_PICKS_MAX];
     (void)pick_classic(l, 0, lead, unsaid); /* warms it */
-    for (uint32_t from = lead; from < l->block; from += l->hop)
-        conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES,
-                     frames ? frames + (from - lead) / STRIDE * OUTPUTS : NULL, scratch, result);
+    for (uint32_t from = lead; from < l->block; from += l->hop) {
+        conclude_hop(l, from, features + (from + l->hop - 1) * TOC_FEATURES, &heard, scratch, result);
+        heard.live += heard.live ? l->hop / STRIDE * OUTPUTS : 0;
+        heard.shadow += heard.shadow ? l->hop / STRIDE * OUTPUTS : 0;
+    }
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------- */
 
-int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *second,
-                              const struct toc_model *estimator, struct toc_listen_scratch **ret_scratch)
+int toc_listen_scratch_create(struct toc_listen_scratch **ret_scratch)
 {
-    struct toc_listen_scratch *s = calloc(1, sizeof *s);
-    int r = 0;
-    if (!s)
-        return -ENOMEM;
-    if (picker)
-        r = toc_model_scratch_create(picker, 2 * TOC_ROWS_MAX, &s->picker);
-    if (r == 0 && second)
-        r = toc_model_scratch_create(second, TOC_SECOND_ROWS, &s->second);
-    if (r == 0 && estimator)
-        r = toc_model_scratch_create(estimator, 1, &s->estimator);
-    if (r < 0) {
-        toc_listen_scratch_destroy(s);
-        return r;
+    *ret_scratch = calloc(1, sizeof **ret_scratch);
+    return *ret_scratch ? 0 : -ENOMEM;
+}
+
+int toc_listen_scratch_offer(struct toc_listen_scratch *s, const struct toc_model *model)
+{
+    struct work work = {.model = model};
+    uint32_t n = 0;
+    while (n < WORKS && s->next[n].model)
+        n++;
+    if (!model || holds(s, model))
+        return 0;
+    if (n == WORKS || count_works(s) + n >= WORKS)
+        return -EBUSY;
+    uint32_t rows = toc_model_length(model) ? toc_model_length(model) : is_picker(model) ? 2 * TOC_ROWS_MAX : 1;
+    int r = toc_model_scratch_create(model, rows, &work.scratch);
+    if (r == 0)
+        s->next[n] = work;
+    return r;
+}
+
+void toc_listen_scratch_settle(struct toc_listen_scratch *s)
+{
+    uint32_t n = count_works(s);
+    for (uint32_t i = 0; i < WORKS && s->next[i].model; i++) {
+        s->works[n++] = s->next[i];
+        s->next[i] = (struct work){0};
     }
-    *ret_scratch = s;
-    return 0;
+}
+
+void toc_listen_scratch_drop(struct toc_listen_scratch *s, const struct toc_model *model)
+{
+    toc_listen_scratch_settle(s);
+    uint32_t n = count_works(s);
+    for (uint32_t i = 0; i < n; i++) {
+        if (s->works[i].model != model)
+            continue;
+        toc_model_scratch_destroy(s->works[i].scratch);
+        s->works[i] = s->works[n - 1];
+        s->works[n - 1] = (struct work){0};
+        return;
+    }
 }
 
 void toc_listen_scratch_destroy(struct toc_listen_scratch *s)
 {
     if (!s)
         return;
-    toc_model_scratch_destroy(s->estimator);
-    toc_model_scratch_destroy(s->second);
-    toc_model_scratch_destroy(s->picker);
+    for (uint32_t i = 0; i < WORKS; i++) {
+        toc_model_scratch_destroy(s->works[i].scratch);
+        toc_model_scratch_destroy(s->next[i].scratch);
+    }
     free(s);
 }
 
@@ -655,9 +760,9 @@ static float *features_of(struct toc_listen_scratch *s, uint32_t i)
     return s->features + i * TOC_ROWS_MAX * TOC_FEATURES;
 }
 
-static float *frames_of(struct toc_listen_scratch *s, uint32_t i)
+static float *frames_of(struct toc_listen_scratch *s, enum toc_seat_name seat, uint32_t i)
 {
-    return s->frames + i * FRAMES_MAX * OUTPUTS;
+    return s->frames[seat] + i * FRAMES_MAX * OUTPUTS;
 }
 
 static bool is_following(const struct toc_listener *l)
@@ -668,70 +773,116 @@ static bool is_following(const struct toc_listener *l)
     return follows;
 }
 
-/* What the gate kept from the network, if it did; nothing is said of it, so `frames` is written over. */
+/* What the gate kept from one network; nothing is said of it, so `frames` is written over. */
+static void catch_seat_up(struct toc_seat *seat, struct toc_listen_scratch *s, uint32_t n, bool whole, float *frames)
+{
+    if (!seat->model)
+        return;
+    if (!whole) {
+        toc_model_stream_reset(seat->stream);
+        seat->rows = 0;
+    }
+    for (uint32_t at = 0; at < n; at += TOC_ROWS_MAX)
+        toc_model_push(seat->model, seat->stream, work_of(s, seat->model), s->missed + at * TOC_FEATURES,
+                       n - at < TOC_ROWS_MAX ? n - at : TOC_ROWS_MAX, frames);
+    seat->rows += n;
+}
+
 static void catch_up(struct toc_listener *l, struct toc_listen_scratch *s, float *frames)
 {
     bool whole;
     uint32_t n = toc_gate_take_missed(l->gate, s->missed, &whole);
-    if (!whole) {
-        toc_model_stream_reset(l->stream);
-        toc_picker_reset(&l->picker);
-    }
-    for (uint32_t at = 0; at < n; at += TOC_ROWS_MAX)
-        toc_model_push(l->model, l->stream, s->picker, s->missed + at * TOC_FEATURES,
-                       n - at < TOC_ROWS_MAX ? n - at : TOC_ROWS_MAX, frames);
+    for (int i = 0; i < TOC_SEATS && (n > 0 || !whole); i++)
+        catch_seat_up(&l->seats.seat[i], s, n, whole, frames);
+    if (whole)
+        return;
+    toc_picker_reset(&l->picker);
+    toc_picker_reset(&l->shadow);
 }
 
-/* Rows of this listener that go through the network now: 0 when none are whole, or the gate is closed. */
+static bool has_any_network(const struct toc_listener *l)
+{
+    bool any = false;
+    for (int i = 0; i < TOC_SEATS; i++)
+        any |= l->seats.seat[i].model != NULL;
+    return any;
+}
+
+/* Rows of this listener that go through its networks now: 0 when none are whole, or the gate is closed. */
 static uint32_t pass_gate(struct toc_listener *l, struct toc_listen_scratch *s, uint32_t i)
 {
     const float *rows = features_of(s, i) + lead_rows(l) * TOC_FEATURES;
     uint32_t n = network_rows(l);
     s->gated[i] = false;
-    if (!l->stream || n == 0)
+    if (!has_any_network(l) || n == 0)
         return 0;
     s->gated[i] = toc_gate_closes(l->gate, &l->rule, rows, n, l->rows.first + lead_rows(l), l->group_index * l->hop,
                                   is_following(l));
     if (s->gated[i])
         return 0;
-    catch_up(l, s, frames_of(s, i));
+    catch_up(l, s, frames_of(s, TOC_SEAT_LIVE, i));
+    toc_seats_succeed(&l->seats);
     return n;
 }
 
-/* Everyone with as many rows as the first who still waits goes through the network in one push. `waiting` holds the rows
- * of each, 0 from when they are through. */
-static void push_alike(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s, uint32_t first,
-                       uint32_t *waiting)
+/* Everyone with this model and as many rows as the first who still waits goes through the network in one push. `waiting`
+ * holds the rows of each, 0 from when they are through. */
+static void push_alike(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
+                       enum toc_seat_name name, uint32_t first, uint32_t *waiting)
 {
+    const struct toc_model *model = listeners[first]->seats.seat[name].model;
     struct toc_model_stream *streams[TOGETHER];
     uint32_t who[TOGETHER], n_streams = 0, rows = waiting[first];
     size_t in = (size_t)rows * TOC_FEATURES, out = (size_t)rows / STRIDE * OUTPUTS;
     for (uint32_t i = first; i < n; i++) {
-        if (waiting[i] != rows)
+        struct toc_seat *seat = &listeners[i]->seats.seat[name];
+        if (waiting[i] != rows || seat->model != model)
             continue;
         memcpy(s->in + n_streams * in, features_of(s, i) + lead_rows(listeners[i]) * TOC_FEATURES, in * sizeof *s->in);
-        streams[n_streams] = listeners[i]->stream;
+        streams[n_streams] = seat->stream;
+        seat->rows += rows;
         who[n_streams++] = i;
         waiting[i] = 0;
     }
-    toc_model_push_many(listeners[first]->model, streams, n_streams, s->picker, s->in, rows, s->out);
+    toc_model_push_many(model, streams, n_streams, work_of(s, model), s->in, rows, s->out);
     for (uint32_t k = 0; k < n_streams; k++)
-        memcpy(frames_of(s, who[k]), s->out + k * out, out * sizeof *s->out);
+        memcpy(frames_of(s, name, who[k]), s->out + k * out, out * sizeof *s->out);
+}
+
+/* @param rows of each that go through, 0 none */
+static void push_seat(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
+                      enum toc_seat_name name, const uint32_t *rows)
+{
+    uint32_t waiting[TOGETHER];
+    for (uint32_t i = 0; i < n; i++)
+        waiting[i] = listeners[i]->seats.seat[name].model ? rows[i] : 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (waiting[i] > 0)
+            push_alike(listeners, n, s, name, i, waiting);
+}
+
+static struct heard_frames heard_by(const struct toc_listener *l, struct toc_listen_scratch *s, uint32_t i)
+{
+    struct heard_frames heard = {0};
+    if (!s->gated[i] && l->seats.seat[TOC_SEAT_LIVE].model)
+        heard.live = frames_of(s, TOC_SEAT_LIVE, i);
+    if (!s->gated[i] && l->seats.seat[TOC_SEAT_SHADOW].model)
+        heard.shadow = frames_of(s, TOC_SEAT_SHADOW, i);
+    return heard;
 }
 
 static void run_together(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *s,
                          struct toc_listener_result *ret_results)
 {
-    uint32_t waiting[TOGETHER];
+    uint32_t rows[TOGETHER];
     for (uint32_t i = 0; i < n; i++)
         prepare(listeners[i], features_of(s, i));
     for (uint32_t i = 0; i < n; i++)
-        waiting[i] = pass_gate(listeners[i], s, i);
+        rows[i] = pass_gate(listeners[i], s, i);
+    for (enum toc_seat_name name = TOC_SEAT_LIVE; name < TOC_SEATS; name++)
+        push_seat(listeners, n, s, name, rows);
     for (uint32_t i = 0; i < n; i++)
-        if (waiting[i] > 0)
-            push_alike(listeners, n, s, i, waiting);
-    for (uint32_t i = 0; i < n; i++)
-        conclude(listeners[i], features_of(s, i), s->gated[i] ? NULL : frames_of(s, i), s, &ret_results[i]);
+        conclude(listeners[i], features_of(s, i), heard_by(listeners[i], s, i), s, &ret_results[i]);
 }
 
 void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct toc_listen_scratch *scratch,
@@ -768,6 +919,87 @@ static void give_id(struct toc_listener *l, struct toc_listener_result *result, 
         toc_second_rename(l->second, unborn, id);
 }
 
+/* ---- other networks ---------------------------------------------------------------------------------------- */
+
+/* A network that follows an arrival goes on with it. */
+static void settle_estimators(struct toc_listener *l)
+{
+    for (int i = 0; i < FOLLOWED; i++) {
+        struct followed *f = &l->followed[i];
+        if (f->active || !f->successor)
+            continue;
+        toc_estimator_destroy(f->estimator);
+        f->estimator = f->successor;
+        f->successor = NULL;
+    }
+}
+
+static void settle(struct toc_listener *l)
+{
+    toc_seats_settle(&l->seats);
+    settle_estimators(l);
+    l->changing = toc_seats_changing(&l->seats);
+}
+
+static int offer_estimators(struct toc_listener *l, const struct toc_model *model)
+{
+    struct toc_estimator *made[FOLLOWED] = {0};
+    int r = 0;
+    for (int i = 0; i < FOLLOWED && r == 0; i++)
+        r = toc_estimator_create(model, &made[i]);
+    for (int i = 0; i < FOLLOWED; i++) {
+        if (r == 0) {
+            toc_estimator_destroy(l->followed[i].successor);
+            l->followed[i].successor = made[i];
+        } else {
+            toc_estimator_destroy(made[i]);
+        }
+    }
+    return r;
+}
+
+int toc_listener_offer(struct toc_listener *l, enum toc_listener_place place, const struct toc_model *model)
+{
+    int r;
+    if (place == TOC_LISTENER_ESTIMATOR)
+        r = offer_estimators(l, model);
+    else if (!is_picker(model))
+        r = -EINVAL;
+    else
+        r = toc_seats_offer(&l->seats, place == TOC_LISTENER_SHADOW ? TOC_SEAT_SHADOW : TOC_SEAT_LIVE, model);
+    if (r == 0)
+        l->changing = true; /* so that it is looked at after the next give */
+    if (r == 0 && !l->out)
+        settle(l);
+    return r;
+}
+
+bool toc_listener_holds(const struct toc_listener *l, const struct toc_model *model)
+{
+    bool holds_it = l->out || toc_seats_hold(&l->seats, model);
+    for (int i = 0; i < FOLLOWED && !holds_it; i++)
+        holds_it |= toc_estimator_model(l->followed[i].estimator) == model ||
+                    (l->followed[i].successor && toc_estimator_model(l->followed[i].successor) == model);
+    return holds_it;
+}
+
+bool toc_listener_changing(const struct toc_listener *l)
+{
+    return l->changing;
+}
+
+void toc_listener_hurry(struct toc_listener *l, toc_ns now)
+{
+    bool silent = l->arrived == TOC_NS_NONE || now - l->arrived > STALE_NS;
+    if (l->out || !silent)
+        return;
+    if (toc_seats_force(&l->seats)) /* if data go on where they stopped, it has to warm up first */
+        l->now.started = l->seen.started = l->now.end_row;
+    for (int i = 0; i < FOLLOWED; i++)
+        l->followed[i].active = l->followed[i].active && !l->followed[i].successor;
+    settle(l);
+}
+
 void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct toc_listener_result *result)
 {
     for (uint32_t i = 0; i < result->n_picks; i++)
@@ -779,6 +1011,7 @@ void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct to
     l->block = 0;
     l->seen = l->now;
     l->out = false;
+    settle(l);
     for (uint32_t i = 0; i < l->n_expected; i++)
         apply_expectation(l, l->expected[i].pick_id, l->expected[i].s_time);
     l->n_expected = 0;

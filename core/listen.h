@@ -34,9 +34,10 @@ struct toc_listener_parts {
     const char *sid;                       /* of the group */
     uint32_t group, site;                  /* its places in the registry, stamped on picks */
     const struct toc_inventory *inventory; /* borrowed until destroy */
-    const struct toc_model *picker;        /* borrowed until destroy; NULL: the classical picker */
+    const struct toc_model *picker;        /* borrowed until nobody holds it; NULL: the classical picker */
+    const struct toc_model *shadow;        /* likewise: reads what the picker reads, decides nothing; NULL none */
     const struct toc_model *second;        /* borrowed until destroy; NULL: picks are said once (core/second.h) */
-    const struct toc_model *estimator;     /* borrowed until destroy; NULL: peaks alone */
+    const struct toc_model *estimator;     /* as the picker; NULL: peaks alone */
     const struct toc_settings *settings;   /* copied; hop_s and ring_s are used here only */
 };
 
@@ -73,18 +74,24 @@ bool toc_listener_waits(const struct toc_listener *listener);
 struct toc_listener_result {
     uint32_t n_hops; /* that went through the picker; 0: rows before the first whole hop after a restart */
     uint32_t n_gated; /* that did not, for quiet */
-    uint32_t n_picks, n_estimates;
+    uint32_t n_picks, n_estimates, n_shadow;
     struct toc_pick picks[TOC_LISTEN_PICKS_MAX];             /* first words and revisions; ids are given by toc_listener_give() */
     struct toc_estimate estimates[TOC_LISTEN_ESTIMATES_MAX]; /* each step of each followed arrival */
+    struct toc_pick shadow[TOC_LISTEN_PICKS_MAX];            /* what the shadow would have said; without ids */
 };
 
 /** Work space of one thread. */
 struct toc_listen_scratch;
 
-/** @param picker, second, estimator  those of the listeners, borrowed until destroy; may be NULL as there.
- * @return 0, -EINVAL, -ENOMEM */
-int toc_listen_scratch_create(const struct toc_model *picker, const struct toc_model *second,
-                              const struct toc_model *estimator, struct toc_listen_scratch **ret_scratch);
+/** @return 0, -ENOMEM */
+int toc_listen_scratch_create(struct toc_listen_scratch **ret_scratch);
+/** Room for one more model of the listeners, by its owner, also while the scratch is out; it is there after the next settle.
+ * NULL, and one it has room for, are fine. @return 0, -EBUSY (too many at once), -EINVAL, -ENOMEM */
+int toc_listen_scratch_offer(struct toc_listen_scratch *scratch, const struct toc_model *model);
+/** While it is not out. Allocates nothing. */
+void toc_listen_scratch_settle(struct toc_listen_scratch *scratch);
+/** While it is not out: no listener holds this model any more. */
+void toc_listen_scratch_drop(struct toc_listen_scratch *scratch, const struct toc_model *model);
 void toc_listen_scratch_destroy(struct toc_listen_scratch *scratch);
 
 /** All the thinking about the due blocks of n listeners: features, motion, network, picks, estimates. Pure: touches
@@ -99,6 +106,21 @@ void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct
  * @param result       of its block; picks and estimates get their ids here
  */
 void toc_listener_give(struct toc_listener *listener, uint64_t *next_pick_id, struct toc_listener_result *result);
+
+/* Other networks while running. Nothing that was heard or followed is lost: a new picker runs beside the old one until it
+ * has heard all it looks back on, a new estimator takes new arrivals. */
+
+enum toc_listener_place { TOC_LISTENER_PICKER, TOC_LISTENER_SHADOW, TOC_LISTENER_ESTIMATOR };
+
+/** Also while it is out. @param model borrowed until nobody holds it; NULL: none, the classical methods.
+ * @return 0, -EINVAL (of another shape), -E2BIG, -ENOMEM; then nothing has changed */
+int toc_listener_offer(struct toc_listener *listener, enum toc_listener_place place, const struct toc_model *model);
+/** It has this model in some place, or may have: it is out. */
+bool toc_listener_holds(const struct toc_listener *listener, const struct toc_model *model);
+/** The picker that was offered last does not decide yet. */
+bool toc_listener_changing(const struct toc_listener *listener);
+/** Nothing came for a minute: take what was offered at once, and warm up should data come. Else nothing happens. */
+void toc_listener_hurry(struct toc_listener *listener, toc_ns now);
 
 /** The origin this P belongs to puts S at this time: P measurements end there. Unknown or ended picks are ignored. */
 void toc_listener_expect_s(struct toc_listener *listener, uint64_t pick_id, toc_ns s_time);

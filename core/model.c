@@ -388,6 +388,25 @@ uint32_t toc_model_stride(const struct toc_model *model)
     return model->graph.causal ? model->graph.layers[model->graph.output].step : 1;
 }
 
+uint32_t toc_model_context(const struct toc_model *model)
+{
+    const struct toc_graph *graph = &model->graph;
+    uint64_t rows[TOC_GRAPH_LAYERS_MAX] = {1};
+
+    for (uint32_t i = 1; i < graph->n_layers; i++) {
+        const struct toc_layer *layer = &graph->layers[i];
+
+        for (uint32_t k = 0; k < layer->n_inputs; k++)
+            if (rows[layer->inputs[k]] > rows[i])
+                rows[i] = rows[layer->inputs[k]];
+        if (toc_layer_is_windowed(layer))
+            rows[i] += (uint64_t)toc_layer_reach(layer) * graph->layers[layer->inputs[0]].step;
+        if (toc_layer_is_recurrent(layer) || rows[i] > UINT32_MAX)
+            rows[i] = UINT32_MAX;
+    }
+    return (uint32_t)rows[graph->output];
+}
+
 bool toc_model_streams(const struct toc_model *model)
 {
     return model->graph.causal;

@@ -50,6 +50,9 @@ uint32_t toc_model_outputs(const struct toc_model *model);
 uint32_t toc_model_stride(const struct toc_model *model);
 /** It can be streamed: the graph is causal. */
 bool toc_model_streams(const struct toc_model *model);
+/** Rows of input that one row of a stream's output is made of: what a new stream must have read to be as good as an old one.
+ * UINT32_MAX: all there ever were (a recurrent layer). */
+uint32_t toc_model_context(const struct toc_model *model);
 /** Rows of the window the graph names; 0: any number. */
 uint32_t toc_model_length(const struct toc_model *model);
 /** Rows out of toc_model_run_window() for n rows in; 0 when n does not fit. */

@@ -24,6 +24,7 @@
 #define BATCH_MAX 64u
 #define BATCH_ROWS 400u /* with workers: a batch that holds so many is full, so that nobody's pick waits for long behind others' */
 #define LOAD_QUEUE 8u
+#define SHADOW_QUEUE 256u
 #define FAVOUR_NS (TOC_NS_PER_S / 2) /* who is near an event is looked up this often */
 #define FAVOUR_BEFORE_S 2.0          /* P may come so much earlier than told, data of S and its coda are wanted ... */
 #define FAVOUR_AFTER_S 15.0          /* ... this long */
@@ -59,7 +60,9 @@ struct toc_batch {
 struct toc_pipeline {
     struct toc_settings settings;
     const struct toc_travel *travel;
-    const struct toc_model *picker, *second, *estimator;
+    const struct toc_model *picker, *second, *shadow, *estimator;
+    struct toc_shadow *compared; /* owned */
+    bool changing;               /* some listener may still wait for its new picker */
     struct toc_target targets[TOC_ALERT_TARGETS_MAX];
     size_t n_targets;
     struct toc_decoder *decoder;
@@ -97,6 +100,8 @@ struct toc_pipeline {
     struct toc_estimate_report *reports;
     struct toc_alert *alerts;
     struct toc_load_report loads[LOAD_QUEUE];
+    struct toc_shadow_note notes[SHADOW_QUEUE];
+    uint32_t note_first, note_n;
     uint32_t load_first, load_n;
     uint32_t pick_first, pick_n, report_first, report_n, alert_first, alert_n;
 };
@@ -140,8 +145,8 @@ static int add_listener(struct toc_pipeline *p, const struct toc_inventory *inve
     toc_sid_site(group, name);
     uint32_t site = site_index(p, name);
     struct toc_listener_parts parts = {.sid = group, .group = p->n_listeners, .site = site, .inventory = inventory,
-                                       .picker = p->picker, .second = p->second, .estimator = p->estimator,
-                                       .settings = &p->settings};
+                                       .picker = p->picker, .second = p->second, .shadow = p->shadow,
+                                       .estimator = p->estimator, .settings = &p->settings};
     int r = toc_listener_create(&parts, &p->listeners[p->n_listeners]);
     if (r < 0)
         return r;
@@ -172,6 +177,15 @@ static int build_registry(struct toc_pipeline *p, const struct toc_inventory *in
 
 /* ---- life ------------------------------------------------------------------------------------------------- */
 
+static int create_scratch(const struct toc_pipeline *p, struct toc_listen_scratch **ret_scratch)
+{
+    const struct toc_model *models[] = {p->picker, p->second, p->shadow, p->estimator};
+    int r = toc_listen_scratch_create(ret_scratch);
+    for (size_t i = 0; i < sizeof models / sizeof *models && r == 0; i++)
+        r = toc_listen_scratch_offer(*ret_scratch, models[i]);
+    return r;
+}
+
 static int create_batches(struct toc_pipeline *p, uint32_t workers)
 {
     p->shares = workers > 0;
@@ -179,7 +193,7 @@ static int create_batches(struct toc_pipeline *p, uint32_t workers)
     p->batches = calloc(p->n_batches, sizeof *p->batches);
     int r = p->batches ? toc_turns_create(p->n_listeners, &p->turns) : -ENOMEM;
     for (uint32_t i = 0; i < p->n_batches && r == 0; i++)
-        r = toc_listen_scratch_create(p->picker, p->second, p->estimator, &p->batches[i].scratch);
+        r = create_scratch(p, &p->batches[i].scratch);
     return r;
 }
 
@@ -199,6 +213,8 @@ static int create_stages(struct toc_pipeline *p)
 
 static int create_queues(struct toc_pipeline *p)
 {
+    if (toc_shadow_create(&p->compared) < 0)
+        return -ENOMEM;
     p->estimates = calloc(ESTIMATES_KEPT, sizeof *p->estimates);
     p->picks = calloc(PICK_QUEUE, sizeof *p->picks);
     p->reports = calloc(ESTIMATE_QUEUE, sizeof *p->reports);
@@ -236,6 +252,7 @@ int toc_pipeline_create(const struct toc_pipeline_parts *parts, struct toc_pipel
     p->travel = parts->travel;
     p->picker = parts->picker;
     p->second = parts->second;
+    p->shadow = parts->shadow;
     p->estimator = parts->estimator;
     p->next_pick_id = 1;
     p->sample = p->arrival = p->ticked = p->favoured = TOC_NS_NONE;
@@ -268,6 +285,7 @@ void toc_pipeline_destroy(struct toc_pipeline *p)
     for (uint32_t i = 0; p->batches && i < p->n_batches; i++)
         toc_listen_scratch_destroy(p->batches[i].scratch);
     toc_turns_destroy(p->turns);
+    toc_shadow_destroy(p->compared);
     toc_decoder_destroy(p->decoder);
     free(p->listeners);
     free(p->site_of);
@@ -394,6 +412,7 @@ struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *p, toc_ns now)
         struct toc_batch *b = &p->batches[i];
         if (b->out)
             continue;
+        toc_listen_scratch_settle(b->scratch);
         fill(p, b, now);
         b->out = b->n > 0;
         return b->n ? b : NULL;
@@ -653,6 +672,45 @@ static void count_pick(struct toc_pipeline *p, uint32_t listener, const struct t
     p->stats.revisions_withdrawn += pick->standing == TOC_STANDING_WITHDRAWN;
 }
 
+/* ---- the shadow ------------------------------------------------------------------------------------------------ */
+
+static void queue_note(struct toc_pipeline *p, const struct toc_shadow_report *report)
+{
+    uint64_t *const counters[] = {[TOC_SHADOW_BOTH] = &p->stats.shadow_both,
+                                  [TOC_SHADOW_LIVE_ONLY] = &p->stats.shadow_live_only,
+                                  [TOC_SHADOW_ONLY] = &p->stats.shadow_only};
+    uint32_t group = report->verdict == TOC_SHADOW_ONLY ? report->shadow.group : report->live.group;
+    ++*counters[report->verdict];
+    if (p->note_n == SHADOW_QUEUE) { /* nobody pulls: the oldest goes */
+        p->note_first = (p->note_first + 1) % SHADOW_QUEUE;
+        p->note_n--;
+        p->stats.shadow_dropped++;
+    }
+    struct toc_shadow_note *note = &p->notes[(p->note_first + p->note_n++) % SHADOW_QUEUE];
+    note->report = *report;
+    snprintf(note->sid, sizeof note->sid, "%s", toc_group_sid(toc_listener_group(p->listeners[group])));
+}
+
+/* Picks as first said, of networks. */
+static void compare(struct toc_pipeline *p, const struct toc_listener_result *result, toc_ns now)
+{
+    struct toc_shadow_report report;
+    for (uint32_t i = 0; i < result->n_picks; i++)
+        if (result->picks[i].method == TOC_METHOD_CNN && result->picks[i].revision == 0 &&
+            toc_shadow_add(p->compared, true, &result->picks[i], now, &report))
+            queue_note(p, &report);
+    for (uint32_t i = 0; i < result->n_shadow; i++)
+        if (toc_shadow_add(p->compared, false, &result->shadow[i], now, &report))
+            queue_note(p, &report);
+}
+
+static void expire_compared(struct toc_pipeline *p, toc_ns now)
+{
+    struct toc_shadow_report report;
+    while (toc_shadow_expire(p->compared, now, &report))
+        queue_note(p, &report);
+}
+
 void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns now)
 {
     for (uint32_t i = 0; i < b->n; i++) {
@@ -673,6 +731,8 @@ void toc_pipeline_give_batch(struct toc_pipeline *p, struct toc_batch *b, toc_ns
             queue_estimate(p, &result->estimates[k]);
         }
         p->stats.windows_gated += result->n_gated;
+        if (p->shadow)
+            compare(p, result, now);
         toc_turns_back(p->turns, b->index[i], toc_listener_picked_until(b->listeners[i]), newest_of(p, b->index[i]), now);
     }
     b->out = false;
@@ -685,6 +745,88 @@ void toc_pipeline_work(struct toc_pipeline *p, toc_ns now)
         toc_batch_run(b);
         toc_pipeline_give_batch(p, b, now);
     }
+}
+
+/* ---- other networks ------------------------------------------------------------------------------------------- */
+
+/* Room everywhere first: a station that has the new network must find it in any batch. */
+static int offer_scratch(struct toc_pipeline *p, const struct toc_model *model)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < p->n_batches && r == 0; i++)
+        r = toc_listen_scratch_offer(p->batches[i].scratch, model);
+    return r;
+}
+
+/* On failure those who changed are offered the old one again; the way back needs as much memory as there was just before. */
+static int change_model(struct toc_pipeline *p, enum toc_listener_place place, const struct toc_model **current,
+                        const struct toc_model *model)
+{
+    if (model == *current)
+        return 0;
+    int r = offer_scratch(p, model);
+    uint32_t n = 0;
+    while (r == 0 && n < p->n_listeners) {
+        r = toc_listener_offer(p->listeners[n], place, model);
+        n += r == 0;
+    }
+    while (r < 0 && n > 0)
+        (void)toc_listener_offer(p->listeners[--n], place, *current);
+    if (r < 0)
+        return r;
+    *current = model;
+    p->changing = true;
+    return 0;
+}
+
+int toc_pipeline_change_models(struct toc_pipeline *p, const struct toc_model *picker, const struct toc_model *shadow,
+                               const struct toc_model *estimator)
+{
+    const struct toc_model *old_picker = p->picker, *old_shadow = p->shadow;
+    int r = change_model(p, TOC_LISTENER_PICKER, &p->picker, picker);
+    if (r < 0)
+        return r;
+    r = change_model(p, TOC_LISTENER_SHADOW, &p->shadow, shadow);
+    if (r == 0)
+        r = change_model(p, TOC_LISTENER_ESTIMATOR, &p->estimator, estimator);
+    if (r < 0) {
+        (void)change_model(p, TOC_LISTENER_PICKER, &p->picker, old_picker);
+        (void)change_model(p, TOC_LISTENER_SHADOW, &p->shadow, old_shadow);
+    }
+    return r;
+}
+
+size_t toc_pipeline_changing(const struct toc_pipeline *p)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; p->changing && i < p->n_listeners; i++)
+        n += toc_listener_changing(p->listeners[i]);
+    return n;
+}
+
+/* Once a second while there is a change. */
+static void hurry_silent(struct toc_pipeline *p, toc_ns now)
+{
+    for (uint32_t i = 0; p->changing && i < p->n_listeners; i++)
+        toc_listener_hurry(p->listeners[i], now);
+    p->changing = toc_pipeline_changing(p) > 0;
+}
+
+bool toc_pipeline_release(struct toc_pipeline *p, const struct toc_model *model)
+{
+    if (!model || model == p->picker || model == p->shadow || model == p->estimator)
+        return false;
+    for (uint32_t i = 0; i < p->n_batches; i++)
+        if (p->batches[i].out)
+            return false;
+    for (uint32_t i = 0; i < p->n_listeners; i++) {
+        toc_listener_hurry(p->listeners[i], p->clock);
+        if (toc_listener_holds(p->listeners[i], model))
+            return false;
+    }
+    for (uint32_t i = 0; i < p->n_batches; i++)
+        toc_listen_scratch_drop(p->batches[i].scratch, model);
+    return true;
 }
 
 /* ---- who goes first, and how much is done --------------------------------------------------------------------- */
@@ -769,6 +911,8 @@ void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
             refresh_site(p, i, now);
     }
     if (p->ticked == TOC_NS_NONE || now - p->ticked >= TOC_NS_PER_S) {
+        hurry_silent(p, now);
+        expire_compared(p, now);
         p->stats.picks_unassociated += toc_associator_tick(p->associator, p->sites, p->n_sites, now);
         p->ticked = now;
     }
@@ -808,6 +952,16 @@ bool toc_pipeline_next_alert(struct toc_pipeline *p, struct toc_alert *ret_alert
     *ret_alert = p->alerts[p->alert_first];
     p->alert_first = (p->alert_first + 1) % ALERT_QUEUE;
     p->alert_n--;
+    return true;
+}
+
+bool toc_pipeline_next_shadow(struct toc_pipeline *p, struct toc_shadow_note *ret_note)
+{
+    if (p->note_n == 0)
+        return false;
+    *ret_note = p->notes[p->note_first];
+    p->note_first = (p->note_first + 1) % SHADOW_QUEUE;
+    p->note_n--;
     return true;
 }
 

@@ -18,6 +18,7 @@
 #include "core/decode.h"
 #include "core/load.h"
 #include "core/settings.h"
+#include "core/shadow.h"
 #include "core/shaking.h"
 #include "core/station.h"
 #include "core/stats.h"
@@ -34,6 +35,7 @@ struct toc_pipeline_parts {
     const struct toc_travel *travel;       /* borrowed until destroy */
     const struct toc_model *picker;        /* borrowed; NULL: the classical picker alone */
     const struct toc_model *second;        /* borrowed; NULL: picks are said once (core/second.h) */
+    const struct toc_model *shadow;        /* borrowed; NULL none. Reads what the picker reads and decides nothing */
     const struct toc_model *estimator;     /* borrowed; NULL: the classical magnitude alone */
     struct toc_settings settings;          /* copied */
     const struct toc_target *targets;      /* copied */
@@ -52,6 +54,12 @@ struct toc_pick_report {
 
 struct toc_estimate_report {
     struct toc_estimate estimate;
+    char sid[TOC_SID_SIZE];
+};
+
+/** How the shadow differs, or not, with the group's sid. */
+struct toc_shadow_note {
+    struct toc_shadow_report report;
     char sid[TOC_SID_SIZE];
 };
 
@@ -81,6 +89,21 @@ void toc_pipeline_destroy(struct toc_pipeline *pipeline);
  * create: a change of these is refused with -EINVAL and a reason. @return 0 or -EINVAL (nothing changed). */
 int toc_pipeline_reconfigure(struct toc_pipeline *pipeline, const struct toc_settings *settings,
                              const struct toc_target *targets, size_t n_targets, char *ret_why, size_t why_size);
+
+/**
+ * Other networks while running; no sample and no pick is lost. A new picker runs beside the old one at each station until it
+ * has heard all it looks back on, then decides; where nothing came for a minute it takes over at once. Arrivals that are
+ * followed keep their estimator. What is the same as before stays as it is.
+ *
+ * @param picker, shadow, estimator  borrowed; NULL as in the parts
+ * @return 0; -EBUSY: too many changes at once; -EINVAL, -E2BIG, -ENOMEM: of no use or no room, and what was in use stays
+ */
+int toc_pipeline_change_models(struct toc_pipeline *pipeline, const struct toc_model *picker,
+                               const struct toc_model *shadow, const struct toc_model *estimator);
+/** Stations where the new picker does not decide yet. */
+size_t toc_pipeline_changing(const struct toc_pipeline *pipeline);
+/** Nobody uses this model any more: it may be destroyed. Ask again later when not. */
+bool toc_pipeline_release(struct toc_pipeline *pipeline, const struct toc_model *model);
 
 /** One miniSEED record, exactly `len` bytes. @return the decode verdict (TOC_DECODE_OK = 0, or the counted reason). */
 enum toc_decode_verdict toc_pipeline_push_record(struct toc_pipeline *pipeline, const uint8_t *record, size_t len,
@@ -114,6 +137,9 @@ void toc_pipeline_work(struct toc_pipeline *pipeline, toc_ns now);
 bool toc_pipeline_next_pick(struct toc_pipeline *pipeline, struct toc_pick_report *ret_pick);
 bool toc_pipeline_next_estimate(struct toc_pipeline *pipeline, struct toc_estimate_report *ret_estimate);
 bool toc_pipeline_next_alert(struct toc_pipeline *pipeline, struct toc_alert *ret_alert);
+
+/** With a shadow: each onset that it or the live network said. */
+bool toc_pipeline_next_shadow(struct toc_pipeline *pipeline, struct toc_shadow_note *ret_note);
 
 bool toc_pipeline_next_load(struct toc_pipeline *pipeline, struct toc_load_report *ret_load);
 

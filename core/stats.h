@@ -29,6 +29,10 @@
     X(revisions)          /* of picks, by the second look; of these: */                                           \
     X(revisions_confirmed)                                                                                        \
     X(revisions_withdrawn)                                                                                        \
+    X(shadow_both)        /* picks the live network and its shadow said */                                         \
+    X(shadow_live_only)                                                                                           \
+    X(shadow_only)                                                                                                \
+    X(shadow_dropped)     /* differences nobody pulled */                                                          \
     X(picks_dropped)      /* nobody pulled them */                                                                 \
     X(estimates)                                                                                                  \
     X(estimates_dropped)                                                                                          \

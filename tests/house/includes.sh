@@ -38,7 +38,8 @@ done
 # A stage never includes a later one. kernels_* and net_* are rooms of one stage.
 order='types nstime settings stats due turns load geo travel station route payload decode slink ring lanes filter window gate
        group kernels nn rows image attention layer graph digest description manifest tensors weights plan net
-       model contract picker second classic polarity pparam domain estimator listen locate nucleate associator fusion shaking alert pipeline'
+       model contract picker second classic polarity pparam domain estimator seats shadow listen locate nucleate associator
+       fusion shaking alert pipeline'
 rank() {
     stage=$1; n=0
     case $1 in kernels_*|net_*|domain_*) stage=${1%%_*} ;; esac

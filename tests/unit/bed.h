@@ -68,16 +68,18 @@ static void bed_record_sensor(size_t s)
     bed.n = sensor->n_samples;
 }
 
-static void bed_load_picker(void)
+static struct toc_model *bed_load_picker(void)
 {
+    struct toc_model *model = NULL;
     const char *root = getenv("TOCSIN_SOURCE");
     char path[512], why[160];
     size_t len = 0;
     snprintf(path, sizeof path, "%s/models/picker/weights.safetensors", root ? root : ".");
     uint8_t *bytes = model_file_read(path, &len);
     assert_non_null(bytes);
-    assert_int_equal(toc_model_load(bytes, len, &bed.picker, why, sizeof why), 0);
+    assert_int_equal(toc_model_load(bytes, len, &model, why, sizeof why), 0);
     free(bytes);
+    return model;
 }
 
 /* Options as wanted; one HH sensor of 100 Hz on each site. */
@@ -93,7 +95,7 @@ static void bed_make(const struct toc_scenario_options *options)
     for (size_t s = 0; s < bed.sites; s++)
         bed_record_sensor(s);
     qsort(bed.inventory.channels, bed.inventory.n, sizeof *bed.inventory.channels, bed_by_sid);
-    bed_load_picker();
+    bed.picker = bed_load_picker();
 }
 
 static void bed_unmake(void)

@@ -33,6 +33,9 @@ struct outcome {
     size_t n_picks;
     struct toc_alert alerts[ALERTS_MAX];
     size_t n_alerts;
+    size_t n_notes;
+    double worst_dt_s; /* of onsets that live and shadow said */
+    unsigned changes;  /* of the picker, that were done */
     struct toc_stats stats;
     unsigned long allocations; /* between create and destroy */
 };
@@ -50,6 +53,9 @@ struct manner {
     uint32_t threads;    /* so many threads run batches; 0 none */
     const char *without; /* last letters of channels that are away; NULL none */
     struct toc_picker_settings picker; /* hop_s 0: the defaults */
+    double change_every_s;         /* another picker; 0 never */
+    const struct toc_model *other; /* the other one */
+    const struct toc_model *shadow;
 };
 
 /* Batches that are out. */
@@ -95,6 +101,13 @@ static void drain(struct toc_pipeline *p, struct outcome *o)
         assert_true(++o->n_picks < PICKS_MAX);
     while (toc_pipeline_next_estimate(p, &estimate)) {
     }
+    struct toc_shadow_note note;
+    while (toc_pipeline_next_shadow(p, &note)) {
+        double dt = toc_s_from_ns(note.report.live.time - note.report.shadow.time);
+        o->n_notes++;
+        if (note.report.verdict == TOC_SHADOW_BOTH)
+            o->worst_dt_s = fmax(o->worst_dt_s, fabs(dt));
+    }
     while (toc_pipeline_next_alert(p, &o->alerts[o->n_alerts]))
         assert_true(++o->n_alerts < ALERTS_MAX);
 }
@@ -110,9 +123,9 @@ static struct toc_pipeline *open_pipeline(const struct manner *manner, struct to
         settings->picker = manner->picker;
     settings->load.behind_s = 10; /* made-up time leaps: nobody is behind */
     struct toc_pipeline_parts parts = {.inventory = &bed.inventory, .travel = bed.travel, .settings = *settings,
-                                       
                                        .picker = manner->classical ? NULL : bed.picker,
-                                       .second = manner->second ? second : NULL, .targets = &target, .n_targets = 1,
+                                       .second = manner->second ? second : NULL, .shadow = manner->shadow,
+                                       .targets = &target, .n_targets = 1,
                                        .workers = manner->shuffled + manner->threads};
     assert_int_equal(toc_pipeline_create(&parts, &p, why, sizeof why), 0);
     return p;
@@ -200,6 +213,14 @@ static void close_outside(const struct manner *manner, struct outside *o)
     assert_true(o->most > 1 || manner->shuffled + manner->threads < 2); /* they were out together */
 }
 
+/* Now the one, now the other; what is left by all may be destroyed. */
+static void change_picker(struct toc_pipeline *p, const struct manner *manner, struct outcome *o)
+{
+    const struct toc_model *pair[] = {bed.picker, manner->other};
+    assert_int_equal(toc_pipeline_change_models(p, pair[(o->changes + 1) % 2], manner->shadow, NULL), 0);
+    o->changes++;
+}
+
 static struct outcome *run(const struct manner *manner)
 {
     struct bed_packet *packets = calloc(PACKETS_MAX, sizeof *packets);
@@ -210,7 +231,10 @@ static struct outcome *run(const struct manner *manner)
     struct outside outside;
     open_outside(manner, &outside);
     unsigned long before = allocations;
+    toc_ns change = packets[0].arrival;
     toc_ns tick = packets[0].arrival, reload = tick, end = packets[n - 1].arrival + 60 * TOC_NS_PER_S;
+    if (manner->change_every_s > 0)
+        end += 5 * TOC_NS_PER_S; /* a minute of silence, and the next tick that looks */
     for (size_t i = 0; tick < end;) {
         bool packet = i < n && packets[i].arrival <= tick;
         toc_ns now = packet ? packets[i].arrival : tick;
@@ -239,7 +263,16 @@ static struct outcome *run(const struct manner *manner)
             assert_int_equal(toc_pipeline_reconfigure(p, &settings, NULL, 0, NULL, 0), 0);
             reload = now;
         }
+        if (manner->change_every_s > 0 && i < n && now - change > toc_ns_from_s(manner->change_every_s)) {
+            change_picker(p, manner, o);
+            change = now;
+        }
         drain(p, o);
+    }
+    if (manner->change_every_s > 0 && manner->other) {
+        assert_int_equal(toc_pipeline_changing(p), 0);
+        assert_true(toc_pipeline_release(p, o->changes % 2 ? bed.picker : manner->other));
+        assert_false(toc_pipeline_release(p, o->changes % 2 ? manner->other : bed.picker));
     }
     o->allocations = allocations - before;
     close_outside(manner, &outside);
@@ -409,6 +442,66 @@ static void reloads_lose_nothing(void **state)
     free(o);
 }
 
+/* A network changed for its own copy: not a bit of any pick is another, whenever it happens. */
+static void changed_networks_lose_nothing(void **state)
+{
+    struct toc_model *copy = bed_load_picker();
+    const double every_s[] = {9, 0.7, 31};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct outcome *o =
+            run(&(struct manner){.packet = 137, .other = copy, .change_every_s = every_s[i], .jitter_s = i == 0 ? 2 : 0});
+        picks_are_the_same(plain, o);
+        assert_true(o->changes >= 3);
+        free(o);
+    }
+    struct outcome *o = run(&(struct manner){.packet = 137, .other = copy, .change_every_s = 8, .threads = 3, .jitter_s = 2});
+    picks_are_the_same(plain, o);
+    free(o);
+    toc_model_destroy(copy);
+}
+
+/* From the network to the classical picker and back: onsets are said throughout. */
+static void a_network_that_goes_is_replaced_by_the_classical_picker(void **state)
+{
+    struct outcome *o = run(&(struct manner){.packet = 100, .other = NULL, .change_every_s = 12});
+    bool classical = false, cnn = false;
+    (void)state;
+    for (size_t i = 0; i < o->n_picks; i++) {
+        classical |= o->picks[i].pick.method == TOC_METHOD_CLASSICAL;
+        cnn |= o->picks[i].pick.method == TOC_METHOD_CNN;
+    }
+    assert_true(o->stats.picks_p >= SITES && classical && cnn);
+    assert_true(o->changes > 3);
+    free(o);
+}
+
+static void a_shadow_decides_nothing_and_is_compared(void **state)
+{
+    static struct model_file file;
+    struct toc_model *copy = bed_load_picker(), *random = NULL;
+    char why[160];
+    (void)state;
+    struct outcome *o = run(&(struct manner){.packet = 100, .shadow = copy});
+    picks_are_the_same(plain, o);
+    assert_int_equal(o->allocations, 0);
+    assert_int_equal(o->stats.shadow_both, o->stats.picks_p + o->stats.picks_s);
+    assert_int_equal(o->stats.shadow_live_only + o->stats.shadow_only, 0);
+    assert_int_equal(o->n_notes, o->stats.shadow_both);
+    assert_true(o->worst_dt_s == 0);
+    free(o);
+    model_file_picker(&file, 3); /* random weights: another opinion */
+    assert_int_equal(toc_model_load(file.bytes, file.len, &random, why, sizeof why), 0);
+    o = run(&(struct manner){.packet = 100, .shadow = random, .shuffled = 4});
+    picks_are_the_same(plain, o);
+    assert_int_equal(o->stats.shadow_both + o->stats.shadow_live_only, o->stats.picks_p + o->stats.picks_s);
+    assert_true(o->stats.shadow_live_only + o->stats.shadow_only > 0);
+    free(o);
+    model_file_free(&file);
+    toc_model_destroy(random);
+    toc_model_destroy(copy);
+}
+
 static void without_a_network_the_classical_picker_speaks(void **state)
 {
     (void)state;
@@ -543,6 +636,9 @@ int main(void)
         cmocka_unit_test(parallel_batches_change_no_pick),
         cmocka_unit_test(a_second_look_depends_on_no_packet_and_changes_no_first_word),
         cmocka_unit_test(reloads_lose_nothing),
+        cmocka_unit_test(changed_networks_lose_nothing),
+        cmocka_unit_test(a_network_that_goes_is_replaced_by_the_classical_picker),
+        cmocka_unit_test(a_shadow_decides_nothing_and_is_compared),
         cmocka_unit_test(without_a_network_the_classical_picker_speaks),
         cmocka_unit_test(beside_a_network_the_classical_picker_listens),
         cmocka_unit_test(without_a_vertical_it_speaks_and_makes_no_event),
