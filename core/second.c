@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT 768u /* rows: 2.4 s before an onset, 4 s after it, a late declaration, and a block of 1 s that is ahead */
+#define KEPT 768u     /* rows: 2.4 s before an onset, 4 s after it, a late declaration, a block of 1 s ahead */
 #define SCALE 2730.0f /* 12 becomes 32760 */
 #define LAST (N_LOOKS - 1)
 #define N_LOOKS 4
@@ -26,15 +26,15 @@ static const int LOOKS[N_LOOKS] = {90, 190, 290, 390};
 struct watched {
     struct toc_pick pick; /* as said last */
     bool active;
-    int64_t at;           /* grid index nearest to the onset as said first */
-    int64_t declared;     /* grid index of the frame that said it */
-    int next;             /* look */
+    int64_t at;       /* grid index nearest to the onset as said first */
+    int64_t declared; /* grid index of the frame that said it */
+    int next;         /* look */
 };
 
 struct toc_second {
     const struct toc_model *model; /* borrowed */
     struct watched watched[TOC_SECOND_WATCHED];
-    int64_t first, end;            /* grid indices of the rows since the reset: [first, end), the last KEPT of them kept */
+    int64_t first, end; /* grid indices of the rows since the reset: [first, end), the last KEPT of them kept */
     int16_t kept[KEPT * TOC_FEATURES];
 };
 
@@ -194,18 +194,18 @@ static bool all_finite(const float *values, size_t n)
 void toc_second_read(const float out[TOC_SECOND_OUTPUTS], const struct toc_picker_settings *settings, int64_t at,
                      struct toc_pick *pick)
 {
-    double class[3];
+    double kind[3];
     pick->standing = TOC_STANDING_OPEN;
     if (!all_finite(out, TOC_SECOND_OUTPUTS))
         return; /* no opinion: everything stays */
-    shares(out, 3, class);
-    pick->probability = (float)class[1];
-    pick->s_probability = (float)class[2];
-    if (class[1] >= 0.5)
+    shares(out, 3, kind);
+    pick->probability = (float)kind[1];
+    pick->s_probability = (float)kind[2];
+    if (kind[1] >= 0.5)
         read_place(out + 3, at, pick);
-    if (class[1] >= settings->confirm_threshold)
+    if (kind[1] >= settings->confirm_threshold)
         pick->standing = TOC_STANDING_CONFIRMED;
-    else if (class[1] < settings->withdraw_threshold)
+    else if (kind[1] < settings->withdraw_threshold)
         pick->standing = TOC_STANDING_WITHDRAWN;
 }
 

@@ -179,7 +179,7 @@ def smoke(work):
     net.eval()
     with torch.no_grad():
         before = losses(net(x), kind, place)[0].item()
-    train(net, data, None, None, 2e-3, 32, steps=60)
+    train(net, data, None, None, 2e-3, 32, steps=90)
     with torch.no_grad():
         after = losses(net(x), kind, place)[0].item()
     written = os.path.join(work, "weights.safetensors")
