@@ -14,8 +14,8 @@
  *
  * Little endian; every block of the pipe modes has a fresh state and is answered before the next is read. By hand:
  *
- *   gcc -O3 -march=native -std=gnu11 -D_GNU_SOURCE -I. models/cut_windows.c core/filter.c core/window.c core/ring.c \
- *       core/group.c core/station.c core/payload.c core/decode.c core/nstime.c -lm -o cut_windows
+ *   gcc -O3 -march=native -std=gnu11 -D_GNU_SOURCE -I. models/cut_windows.c core/filter.c core/window.c \
+ *       core/window_motion.c core/ring.c core/group.c core/station.c core/payload.c core/decode.c core/nstime.c -lm -o cut_windows
  */
 #include <dirent.h>
 #include <errno.h>
