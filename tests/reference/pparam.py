@@ -61,9 +61,9 @@ class Rows:
         return None
 
     def any_clipped(self, onset_ns, after_s):
-        a = onset_ns // 100_000_000 * 10 - self.first
-        b = (onset_ns + int(round(after_s * 1e9))) // 10_000_000 - self.first
-        return bool(self.clipped[a:b].any())
+        """In the steps from that of the onset to the one that ends `after_s` later (rounded to 0.01 s)."""
+        step = lambda ns: ns // 100_000_000 * 10 - self.first
+        return bool(self.clipped[step(onset_ns):step(onset_ns + int(round(after_s * 1e9)) - 50_000_000) + 10].any())
 
 
 class Tally:
