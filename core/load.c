@@ -9,7 +9,7 @@
 #include <math.h>
 
 #define SETTLE_NS (TOC_NS_PER_S / 5)
-#define SQUEEZE 1.5
+#define SQUEEZE 2.0
 #define SQUEEZE_MAX 10.0
 #define PATIENCE_MAX 16
 

@@ -28,6 +28,8 @@
 #define HELD_FRAMES 10u /* for 0.5 s */
 #define AGE_MAX_S 4.0
 #define MOVED_ON_S 2.0
+#define FORGET_S 4.5     /* an old onset may still look like one, at an age nobody taught: */
+#define AGAIN_SIGMA_S 0.5 /* until then another needs a time it is sure of */
 #define SIGMA_MIN_S 0.03
 #define SIGMA_MAX_S 1.0
 
@@ -121,7 +123,9 @@ static bool is_dead(const struct toc_picker_phase *phase, const struct view *vie
 {
     toc_ns dead = toc_ns_from_s(dead_s);
 
-    return phase->said && (view->end - phase->declared < dead || view->time - phase->time < dead);
+    bool vague = view->sigma_s > AGAIN_SIGMA_S && view->end - phase->time < toc_ns_from_s(FORGET_S);
+
+    return phase->said && (vague || view->end - phase->declared < dead || view->time - phase->time < dead);
 }
 
 static struct toc_pick declare(struct toc_picker_phase *phase, const struct view *view, enum toc_phase which)

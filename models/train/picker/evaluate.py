@@ -20,6 +20,7 @@ import pool as pool_module  # noqa: E402
 RATE, STRIDE = 100, 5
 DEAD_S, WARMUP_S = 1.0, 10.0
 LOWER_BY, HELD_FRAMES, AGE_MAX_S, MOVED_ON_S = 1.5, 10, 4.0, 2.0  # core/picker.c
+FORGET_S, AGAIN_SIGMA_S = 4.5, 0.5
 DELAYS = (0.3, 0.5, 1.0, 2.0, 4.0)
 TOLERANCES = (0.1, 0.3, 0.5)
 LEAD_S = 30.0
@@ -68,7 +69,8 @@ def emit(raw, phase, threshold, hop_s=None, warmup_s=WARMUP_S, offset_s=0.0):
         age = float(raw[j, 3 + 2 * phase])
         at = now - float(np.clip(age, 0, AGE_MAX_S))
         armed = not said or low[j + 1] > low[last_j + 1]
-        if said and (now - last_out < DEAD_S or at - last_pick < DEAD_S or
+        vague = np.sqrt(2) * np.exp(min(float(raw[j, 4 + 2 * phase]), 1.0)) > AGAIN_SIGMA_S and now - last_pick < FORGET_S
+        if said and (vague or now - last_out < DEAD_S or at - last_pick < DEAD_S or
                      not (armed or (age < AGE_MAX_S and at - last_pick > MOVED_ON_S))):
             continue
         said, last_out, last_pick, last_j = True, now, at, j
