@@ -22,8 +22,10 @@
 /* S of an explosion, against that of a quake of its moment: P over S of 6 to 8 Hz lies some three times higher (Walter,
  * Mayeda and Patton 1995, BSSA 85, 1050-1067), and most of what is seen there is the coda of P. */
 #define EXPLOSION_S 0.25
+#define HEAD_WAVE 0.35 /* the strength of P that runs below the Moho; set by the few records there are beyond 130 km */
 #define P_CODA_HZ 1.5
 #define S_CODA_HZ 0.5
+#define S_CODA_SPREAD 2.5 /* sites differ more in it than in the coda of P: basins */
 #define FILTER_PAD_S 4.0 /* room for the tail of the path filter */
 
 struct toc_synth {
@@ -383,7 +385,7 @@ static void common_phase(const struct toc_quake *quake, const struct toc_quake_p
 }
 
 /* Beyond the crossover the first wave runs below the Moho and is weak; the strong one in the crust comes later and
- * grows out of its coda. Spread over a quarter of S-P by then. */
+ * grows out of its coda. Spread over a quarter of S-P by then. Not of a teleseism, which comes from below. */
 static void spread_p(const struct toc_quake_path *path, struct phase *phase)
 {
     const double beyond = fmin(1.0, fmax(0.0, (path->epicentral_km - 80.0) / 70.0));
@@ -391,6 +393,7 @@ static void spread_p(const struct toc_quake_path *path, struct phase *phase)
     phase->direct = fmin(0.5, fmax(0.1 - 0.07 * beyond, exp(-r_km / 60.0)));
     phase->path_s *= 1.0 + 0.8 * beyond;
     phase->gradual = beyond;
+    phase->level_m2s *= pow(HEAD_WAVE, beyond);
     phase->more_spreading = (path->region ? path->region : toc_region_at(0))->p_more;
 }
 
@@ -403,7 +406,6 @@ static void p_phase(const struct toc_quake *quake, const struct toc_quake_path *
     toc_quake_radiation(quake, path->azimuth_rad, takeoff_rad, &radiation);
     common_phase(quake, path, TOC_QUAKE_ALPHA_MS, phase);
     phase->with_near_field = true;
-    spread_p(path, phase);
     phase->site = path->site_p;
     phase->level_m2s *= path->focus_p > 0.0 ? path->focus_p : 1.0;
     phase->corner_hz = 1.2 * quake->corner_hz;
@@ -445,8 +447,8 @@ static void s_phase(const struct toc_quake *quake, const struct toc_quake_path *
     phase->gradual = 1.0;
     phase->direct = 0.1;
     phase->coda_corner_hz = S_CODA_HZ;
-    phase->coda_per_s = 0.10 * path->scattering;
-    phase->tail_per_s = 0.008 * path->scattering;
+    phase->coda_per_s = 0.10 * pow(path->scattering, S_CODA_SPREAD);
+    phase->tail_per_s = 0.008 * pow(path->scattering, S_CODA_SPREAD);
     phase->coda_s = 3.0 + 0.15 * path->s_s;
     phase->travel_s = path->s_s;
     phase->q0 = path->q0;
@@ -476,6 +478,7 @@ void toc_synth_add(struct toc_synth *synth, const struct toc_quake *quake, const
     struct phase p = {.onset_s = p_onset_s}, s = {.onset_s = p_onset_s + path->s_s - path->p_s};
 
     p_phase(quake, path, takeoff_rad, &p);
+    spread_p(path, &p);
     s_phase(quake, path, takeoff_rad, &s);
     add_phase(synth, &p, quake, path, 1, enz, n);
     add_phase(synth, &s, quake, path, 2, enz, n);

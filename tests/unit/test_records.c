@@ -243,13 +243,14 @@ static void spreading_is_continuous(void **state)
     assert_int_equal(toc_region_find("atlantis"), -1);
 }
 
-/* From 0.5 to 1.5 Hz an omega-square source falls by what it does, and the path by exp(-pi f t*) on top. */
+/* At half a hertz a teleseism is as strong as its moment, a mean pattern of a half, and the way there allow. From 0.5
+ * to 1.5 Hz an omega-square source falls by what it does, and the path by exp(-pi f t*) on top. */
 static void teleseisms_have_their_t_star(void **state)
 {
     enum { TRIALS = 40 };
     struct toc_random random;
     struct toc_synth *synth = NULL;
-    double misfit = 0.0, vertical = 0.0;
+    double misfit = 0.0, vertical = 0.0, strength = 0.0;
     (void)state;
     toc_random_seed(&random, 6, 0);
     assert_int_equal(toc_synth_create(HZ, LENGTH, &synth), 0);
@@ -264,11 +265,17 @@ static void teleseisms_have_their_t_star(void **state)
         const double fc = 1.2 * quake.corner_hz;
         const double source = log10((1.0 + 0.25 / (fc * fc)) / (1.0 + 2.25 / (fc * fc)));
         const double seen = log10(displacement(ground[2], 1.4, 1.6) / displacement(ground[2], 0.45, 0.55));
+        const double level = 2.0 * quake.moment_nm * (0.42 - 0.0025 * far.degrees) /
+                             (4.0 * M_PI * 2750.0 * pow(6200.0, 3.0) * 6371e3);
+        const double expected = level / (1.0 + 0.25 / (fc * fc)) * exp(-M_PI * 0.5 * far.t_star_s);
+        strength += log10(displacement(ground[2], 0.45, 0.55) / expected) / TRIALS;
         misfit += (seen - source + M_PI * far.t_star_s * M_LOG10E) / TRIALS;
         vertical += log10(displacement(ground[2], 0.1, 1.0) /
                           hypot(displacement(ground[0], 0.1, 1.0), displacement(ground[1], 0.1, 1.0))) /
                     TRIALS;
     }
+    if (fabs(strength - log10(0.5)) > 0.3)
+        fail_msg("too strong by %.2f in log10", strength - log10(0.5));
     if (fabs(misfit) > 0.12 || vertical < 0.15)
         fail_msg("spectrum off by %.2f, vertical over horizontal %.2f, in log10", misfit, vertical);
     toc_synth_destroy(synth);
