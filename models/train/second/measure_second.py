@@ -243,6 +243,17 @@ class Held:
         return np.array(out, float).reshape(-1, 2)
 
 
+    def coverage(self, level):
+        """[is the onset within sigma of the last revision's time], of picks that are a P and were re-timed."""
+        out = []
+        for one, picks in zip(self.streams, self.picks[level]):
+            for p in picks:
+                miss = min([abs(p.revisions[-1][3] * 100 - m) for m in one.p], default=np.inf) if p.revisions else np.inf
+                if miss <= 50 and np.isfinite(p.revisions[-1][4]):
+                    out.append(miss <= 100 * p.revisions[-1][4])
+        return out
+
+
 def calibration(pairs, edges=(0, .05, .1, .2, .3, .4, .5, .6, .7, .8, .9, .95, 1.0001)):
     """Expected calibration error and the rows of the reliability diagram."""
     rows, error = [], 0.0
@@ -321,6 +332,9 @@ if __name__ == "__main__":
             rates += [tuple(np.sum(pre, 0)) if pre else (0, 0), calm.false_rate(level, rule)]
             data["%s|false|%s" % (level, name(rule))] = [(int(n), float(h)) for n, h in rates]
             text.append("| %s | %s |" % (name(rule), " | ".join("%.1f (%d in %.1f h)" % (n / max(h, 1e-9), n, h) for n, h in rates)))
+        within = {k: held.coverage(level) for k, held in quakes.items()}
+        text.append("\nOnset within one sigma of the last revision (68 % wanted): " +
+                    "; ".join("%s %.0f %% of %d" % (k, 100 * np.mean(w), len(w)) for k, w in within.items() if w))
         for k in (4, 3, 2, 1):
             pairs = np.concatenate([h.outcomes(level, k) for h in list(quakes.values()) + list(noise.values())])
             error, rows = calibration(pairs)
