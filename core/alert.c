@@ -272,6 +272,7 @@ static enum toc_alert_step say(const struct step *s, enum toc_alert_type type, e
     a->origin = e->origin;
     a->magnitude = e->magnitude;
     a->magnitude_sigma = e->magnitude_sigma;
+    a->magnitude_upper = e->magnitude_upper;
     a->magnitude_at_least = e->magnitude_at_least;
     a->score = e->score;
     a->terms = e->terms;

@@ -38,12 +38,14 @@ const struct toc_contract toc_contract_second = {
 
 const struct toc_contract toc_contract_estimator = {
     .kind = "estimator",
-    .input_version = 1,
+    .input_version = 2,
     .rate_hz = 10,
     .stride = 1,
-    .inputs = "pv_peak pe_peak pd_peak pa_peak pv_z pe_z pv_h pe_h pv_noise pe_noise pd_noise pv_h_noise log_after "
-              "clipped gain_known",
-    .outputs = "magnitude ln_sigma_magnitude log10_s_minus_p ln_sigma_log10_s_minus_p",
+    .inputs = "pv_p pe_p pd_p pa_p rms_p rms_h_p pv pe pd pv_h pe_h pd_h step_pv step_pe step_pv_h step_pe_h step_rms "
+              "step_rms_h noise_pv noise_pe noise_pd noise_pv_h noise_rms log_after log_of_p clipped step_clipped "
+              "horizontals gain_known s_known",
+    .outputs = "magnitude ln_sigma_magnitude log10_s_minus_p ln_sigma_log10_s_minus_p magnitude_at_32_km "
+               "per_decade_of_distance per_decade_squared ln_sigma_below ln_sigma_above",
 };
 
 const struct toc_contract *toc_contract_of(const char *kind)

@@ -7,12 +7,14 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/estimator.h"
 #include "core/locate.h"
 #include "core/pparam.h"
 
 #define STATION_SCATTER 0.25
 #define SIGMA_MIN 0.15
 #define SIGMA_MAX 2.0
+#define UPPER_SIGMAS 2.0
 #define HUBER 1.5
 #define HUBER_STEPS 5
 #define RESIDUAL_SCALE_S 0.8
@@ -22,6 +24,7 @@
 /* One voice at one station. */
 struct voice {
     double m, precision; /* precision 0: silent */
+    double upper;
 };
 
 static double held_sigma(double sigma)
@@ -31,13 +34,16 @@ static double held_sigma(double sigma)
 
 /* --- one station --------------------------------------------------------------------------------------------- */
 
-static struct voice network_voice(const struct toc_estimate *e, double weight)
+/* At the distance where the network was taught to say it, else without. */
+static struct voice network_voice(const struct toc_estimate *e, double hypocentral_km, double sigma_km, double weight)
 {
-    double sigma = held_sigma((double)e->magnitude_sigma);
+    double m = (double)e->magnitude, sigma = (double)e->magnitude_sigma, upper = m + UPPER_SIGMAS * sigma;
 
-    if (!isfinite(e->magnitude))
+    if (!isfinite(m))
         return (struct voice){0};
-    return (struct voice){(double)e->magnitude, weight / (sigma * sigma)};
+    (void)toc_estimator_magnitude_at(e, hypocentral_km, sigma_km, &m, &sigma, &upper);
+    sigma = held_sigma(sigma);
+    return (struct voice){m, weight / (sigma * sigma), upper};
 }
 
 static struct voice classical_voice(const struct toc_estimate *e, double hypocentral_km, double weight,
@@ -50,7 +56,7 @@ static struct voice classical_voice(const struct toc_estimate *e, double hypocen
         return (struct voice){0};
     *ret_saturated = saturated;
     sigma = held_sigma(sigma);
-    return (struct voice){m, weight / (sigma * sigma)};
+    return (struct voice){m, weight / (sigma * sigma), m + UPPER_SIGMAS * sigma};
 }
 
 /* Two voices made one. @return false when both are silent */
@@ -62,11 +68,12 @@ static bool combine(struct voice a, struct voice b, struct toc_station_magnitude
         return false;
     ret->magnitude = (float)((a.precision * a.m + b.precision * b.m) / sum);
     ret->magnitude_sigma = (float)sqrt(1.0 / sum + apart * apart * a.precision * b.precision / (sum * sum));
+    ret->magnitude_upper = (float)((a.precision * a.upper + b.precision * b.upper) / sum);
     return true;
 }
 
 static bool station_magnitude(const struct toc_fusion_settings *settings, const struct toc_estimate *e,
-                              double hypocentral_km, struct toc_station_magnitude *ret)
+                              double hypocentral_km, double sigma_km, struct toc_station_magnitude *ret)
 {
     double share = fmin(1.0, fmax(0.0, settings->lstm_weight));
     bool saturated = false, network = isfinite(e->magnitude);
@@ -75,8 +82,18 @@ static bool station_magnitude(const struct toc_fusion_settings *settings, const 
 
     classical.precision *= both ? 1.0 - share : 1.0; /* alone, it has the whole word */
     *ret = (struct toc_station_magnitude){
-        .group = e->group, .site = e->site, .after_p_s = e->after_p_s, .saturated = saturated || e->saturated};
-    return combine(network_voice(e, both ? share : 1.0), classical, ret);
+        .group = e->group, .site = e->site, .after_p_s = e->after_p_s, .saturated = saturated || e->clipped};
+    if (!combine(network_voice(e, hypocentral_km, sigma_km, both ? share : 1.0), classical, ret))
+        return false;
+    ret->saturated |= (double)ret->magnitude_upper > toc_pparam_largest((double)e->after_p_s);
+    return true;
+}
+
+double toc_fusion_distance_sigma_km(const struct toc_origin *origin, double epicentral_km)
+{
+    double km = fmax(1.0, hypot(epicentral_km, origin->depth_km));
+
+    return hypot(origin->horizontal_sigma_km * epicentral_km / km, origin->depth_sigma_km * origin->depth_km / km);
 }
 
 static const struct toc_event_pick *pick_of(const struct toc_event *event, const struct toc_estimate *e)
@@ -97,6 +114,7 @@ static void collect(const struct toc_fusion_settings *settings, struct toc_event
         const struct toc_event_pick *pick = pick_of(event, &estimates[i]);
 
         if (pick && !pick->left_out && station_magnitude(settings, &estimates[i], hypot(pick->distance_km, depth),
+                                      toc_fusion_distance_sigma_km(&event->origin, pick->distance_km),
                                       &event->magnitudes[event->n_magnitudes]))
             event->n_magnitudes++;
     }
@@ -238,6 +256,18 @@ static void silence_low_bounds(struct toc_event *event)
             event->magnitudes[i].used = (double)event->magnitudes[i].magnitude > mean;
 }
 
+/* What no station rules out, by the weights they have: all of them hear the same growing rupture, so being many does
+ * not bring it nearer. */
+static double shared_upper(const struct toc_event *event)
+{
+    double sum = 0.0;
+
+    for (uint16_t i = 0; i < event->n_magnitudes; i++)
+        if (event->magnitudes[i].used)
+            sum += (double)event->magnitudes[i].weight * (double)event->magnitudes[i].magnitude_upper;
+    return sum;
+}
+
 /* Weights become shares of the event's magnitude. */
 static void normalise(struct toc_event *event)
 {
@@ -254,7 +284,7 @@ static void fuse(const struct toc_fusion_settings *settings, struct toc_event *e
 {
     double total, bounded;
 
-    event->magnitude = event->magnitude_sigma = NAN;
+    event->magnitude = event->magnitude_sigma = event->magnitude_upper = NAN;
     event->magnitude_at_least = false;
     weigh(event);
     total = total_weight(event, false);
@@ -266,6 +296,8 @@ static void fuse(const struct toc_fusion_settings *settings, struct toc_event *e
     event->magnitude = huber_mean(event);
     event->magnitude_sigma = huber_sigma(event, event->magnitude, settings->between_sigma);
     normalise(event);
+    if (!event->magnitude_at_least)
+        event->magnitude_upper = fmax(shared_upper(event), event->magnitude + UPPER_SIGMAS * event->magnitude_sigma);
 }
 
 /* --- score --------------------------------------------------------------------------------------------------- */

@@ -73,10 +73,10 @@ struct progress {
     int64_t last_clipped, last_changed;
 };
 
-/* An S that was expected while the listener was out. */
+/* What was expected while the listener was out. */
 struct expectation {
     uint64_t pick_id; /* 0: none */
-    toc_ns s_time;
+    struct toc_expected what;
 };
 
 struct toc_listener {
@@ -894,11 +894,11 @@ void toc_listeners_run(struct toc_listener *const *listeners, uint32_t n, struct
 
 /* ---- back with its owner ----------------------------------------------------------------------------------- */
 
-static void apply_expectation(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+static void apply_expectation(struct toc_listener *l, uint64_t pick_id, const struct toc_expected *what)
 {
     for (int i = 0; i < FOLLOWED; i++)
         if (l->followed[i].active && l->followed[i].pick_id == pick_id)
-            toc_estimator_expect_s(l->followed[i].estimator, s_time);
+            toc_estimator_expect(l->followed[i].estimator, what);
 }
 
 /* A pick and what hangs on it gets its id; revisions of the same block come after it. */
@@ -1013,28 +1013,28 @@ void toc_listener_give(struct toc_listener *l, uint64_t *next_pick_id, struct to
     l->out = false;
     settle(l);
     for (uint32_t i = 0; i < l->n_expected; i++)
-        apply_expectation(l, l->expected[i].pick_id, l->expected[i].s_time);
+        apply_expectation(l, l->expected[i].pick_id, &l->expected[i].what);
     l->n_expected = 0;
 }
 
 /* The newest word on a pick replaces the one before. More picks than slots: the rest is not followed any more. */
-static void expect_later(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+static void expect_later(struct toc_listener *l, uint64_t pick_id, const struct toc_expected *what)
 {
     uint32_t i = 0;
     while (i < l->n_expected && l->expected[i].pick_id != pick_id)
         i++;
     if (i == FOLLOWED)
         return;
-    l->expected[i] = (struct expectation){.pick_id = pick_id, .s_time = s_time};
+    l->expected[i] = (struct expectation){.pick_id = pick_id, .what = *what};
     l->n_expected += i == l->n_expected;
 }
 
-void toc_listener_expect_s(struct toc_listener *l, uint64_t pick_id, toc_ns s_time)
+void toc_listener_expect(struct toc_listener *l, uint64_t pick_id, const struct toc_expected *what)
 {
     if (l->out)
-        expect_later(l, pick_id, s_time);
+        expect_later(l, pick_id, what);
     else
-        apply_expectation(l, pick_id, s_time);
+        apply_expectation(l, pick_id, what);
 }
 
 enum toc_station_status toc_listener_status(const struct toc_listener *l, toc_ns now)

@@ -122,8 +122,8 @@ bool toc_listener_changing(const struct toc_listener *listener);
 /** Nothing came for a minute: take what was offered at once, and warm up should data come. Else nothing happens. */
 void toc_listener_hurry(struct toc_listener *listener, toc_ns now);
 
-/** The origin this P belongs to puts S at this time: P measurements end there. Unknown or ended picks are ignored. */
-void toc_listener_expect_s(struct toc_listener *listener, uint64_t pick_id, toc_ns s_time);
+/** What the origin this P belongs to says of it: see toc_estimator_expect(). Unknown or ended picks are ignored. */
+void toc_listener_expect(struct toc_listener *listener, uint64_t pick_id, const struct toc_expected *expected);
 
 /** Its one status at `now`. */
 enum toc_station_status toc_listener_status(const struct toc_listener *listener, toc_ns now);

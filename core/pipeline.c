@@ -593,15 +593,18 @@ static void speak(struct toc_pipeline *p, const struct toc_event *event, toc_ns 
     p->stats.alerts++;
 }
 
-/* Where the origin puts S, measurements on P end. */
-static void expect_s(struct toc_pipeline *p, const struct toc_event *event)
+/* Where the origin puts S, measurements on P end; and the distance makes the magnitude. */
+static void expect(struct toc_pipeline *p, const struct toc_event *event)
 {
     for (uint16_t i = 0; i < event->n_picks; i++) {
         const struct toc_event_pick *ep = &event->picks[i];
         if (ep->pick.phase != TOC_PHASE_P || !ep->used)
             continue;
         double s = toc_travel_s(p->travel, TOC_PHASE_S, ep->distance_km, event->origin.depth_km);
-        toc_listener_expect_s(p->listeners[ep->pick.group], ep->pick.id, event->origin.time + toc_ns_from_s(s));
+        struct toc_expected expected = {.s_time = event->origin.time + toc_ns_from_s(s),
+                                        .hypocentral_km = hypot(ep->distance_km, event->origin.depth_km),
+                                        .sigma_km = toc_fusion_distance_sigma_km(&event->origin, ep->distance_km)};
+        toc_listener_expect(p->listeners[ep->pick.group], ep->pick.id, &expected);
     }
 }
 
@@ -611,7 +614,7 @@ static void think_over(struct toc_pipeline *p, struct toc_event *event, struct w
     if (w->news || w->located == TOC_NS_NONE || now - w->located >= LOCATE_NS) {
         toc_locate_update(p->locator, event, p->sites, p->n_sites, now);
         w->located = now;
-        expect_s(p, event);
+        expect(p, event);
     }
     size_t n = estimates_of(p, event, estimates);
     toc_fusion_update(&p->settings.fusion, event, estimates, n, p->sites, p->n_sites, now);

@@ -101,7 +101,7 @@ double toc_pparam_largest(double after_p_s);
  * Only seconds before S count: the observed one, else the one the distance puts at 0.124 s per km. Peaks must end there
  * as well (toc_pparam_guard).
  *
- * @param e               pa, pv, pd, pe, snr_pe, after_p_s, s_minus_p and saturated (clipping) are read
+ * @param e               pa, pv, pd, pe, snr_pe, after_p_s, s_minus_p and clipped are read
  * @param hypocentral_km  clamped to the range of the relation, 5..300
  * @param ret_m           magnitude
  * @param ret_sigma       one standard deviation, without the error of the distance

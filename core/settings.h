@@ -99,7 +99,7 @@ struct toc_settings {
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
                        .min_expected = 0.4, .close_s = 120, .foreign = 0.97},                                                     \
-        .fusion = {.lstm_weight = 0.3, .between_sigma = 0.15},                                                   \
+        .fusion = {.lstm_weight = 0.5, .between_sigma = 0.15},                                                   \
         .alert = {.tentative_score = 0.3, .alert_score = 0.6, .cancel_score = 0.2, .min_magnitude = 3.5,         \
                   .sure_sigmas = 1, .min_sites = 4, .update_magnitude = 0.2, .update_km = 5,                     \
                   .update_every_s = 1, .final_after_s = 60, .max_age_s = 60},                                    \

@@ -94,8 +94,13 @@ struct toc_estimate {
     uint32_t site;
     toc_ns pick_time;
     float after_p_s;          /* seconds of signal seen after the pick */
-    float magnitude;          /* NAN when no gain is known */
+    float magnitude;          /* at distance_km where that is known; NAN when no gain is */
     float magnitude_sigma;
+    float distance_km;        /* hypocentral, of the origin the pick belongs to; NAN: none yet */
+    struct toc_magnitude_at_distance {
+        float likeliest[3];   /* a + b x + c x^2, x = log10 of the hypocentral distance in km - 1.5 */
+        float below, above;   /* sigma to either side of it */
+    } at_distance;            /* for toc_estimator_magnitude_at(); NAN as the magnitude */
     float s_minus_p_s;        /* median of the predicted S-P time */
     float s_minus_p_sigma_s;
     bool saturated;           /* the sensor clipped, or the window is too short for this size */
@@ -112,6 +117,12 @@ struct toc_estimate {
     bool clipped;              /* some sample since P was */
     bool s_guarded;            /* S is known to have come within after_p_s, and is not in them */
     struct toc_verdict domain; /* of the arrival, by now */
+};
+
+/** What an origin of many stations says of an arrival at one of them. */
+struct toc_expected {
+    toc_ns s_time;
+    double hypocentral_km, sigma_km;
 };
 
 /** Source parameters with one-sigma uncertainties. */
@@ -142,6 +153,7 @@ struct toc_station_magnitude {
     uint32_t group, site;
     float after_p_s;
     float magnitude, magnitude_sigma; /* network and classical combined */
+    float magnitude_upper;            /* the quake is larger in one case of some 40 */
     float weight;                     /* share in the event's magnitude, 0..1 */
     bool saturated;
     bool used;
@@ -171,6 +183,7 @@ struct toc_event {
     uint16_t n_magnitudes;
     struct toc_station_magnitude magnitudes[TOC_EVENT_PICKS_MAX];
     double magnitude, magnitude_sigma; /* NAN until known */
+    double magnitude_upper;        /* larger in one case of some 40; NAN unknown, or nothing above is ruled out (at least) */
     bool magnitude_at_least;       /* true: a lower bound (clipped or short windows) */
     double score;                  /* 0..1 */
     struct toc_score_terms terms;
@@ -212,7 +225,7 @@ struct toc_alert {
     char event[TOC_EVENT_ID_SIZE];
     uint32_t version;       /* counts up per event */
     struct toc_origin origin;
-    double magnitude, magnitude_sigma;
+    double magnitude, magnitude_sigma, magnitude_upper;
     bool magnitude_at_least;
     double score;
     struct toc_score_terms terms;

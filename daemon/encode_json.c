@@ -99,6 +99,7 @@ int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_es
     toc_json_number(&json, "after_p_s", (double)e->after_p_s, 2);
     toc_json_number(&json, "magnitude", (double)e->magnitude, 3);
     toc_json_number(&json, "magnitude_sigma", (double)e->magnitude_sigma, 3);
+    toc_json_number(&json, "distance_km", (double)e->distance_km, 2);
     toc_json_number(&json, "s_minus_p_s", (double)e->s_minus_p_s, 3);
     toc_json_number(&json, "s_minus_p_sigma_s", (double)e->s_minus_p_sigma_s, 3);
     toc_json_bool(&json, "saturated", e->saturated);
@@ -138,6 +139,7 @@ static void put_score(struct toc_json *json, const struct toc_alert *alert)
 
     toc_json_number(json, "magnitude", alert->magnitude, 2);
     toc_json_number(json, "magnitude_sigma", alert->magnitude_sigma, 2);
+    toc_json_number(json, "magnitude_upper", alert->magnitude_upper, 2);
     toc_json_bool(json, "magnitude_at_least", alert->magnitude_at_least);
     toc_json_number(json, "score", alert->score, 4);
     toc_json_open(json, "score_terms", '{');

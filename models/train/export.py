@@ -121,13 +121,17 @@ KINDS = {
                    "units": "logits; of the place of the onset, in bins of 20 ms (core/second.h)"},
         "golden": {"seed": 20, "rows": 640, "offset": 0.0, "scale": 2.0, "keep": 1}},
     "estimator": {
-        "input": {"version": 1, "rate_hz": 10,
-                  "channels": ["pv_peak", "pe_peak", "pd_peak", "pa_peak", "pv_z", "pe_z", "pv_h", "pe_h", "pv_noise",
-                               "pe_noise", "pd_noise", "pv_h_noise", "log_after", "clipped", "gain_known"],
+        "input": {"version": 2, "rate_hz": 10,
+                  "channels": ["pv_p", "pe_p", "pd_p", "pa_p", "rms_p", "rms_h_p", "pv", "pe", "pd", "pv_h", "pe_h", "pd_h",
+                               "step_pv", "step_pe", "step_pv_h", "step_pe_h", "step_rms", "step_rms_h",
+                               "noise_pv", "noise_pe", "noise_pd", "noise_pv_h", "noise_rms", "log_after", "log_of_p",
+                               "clipped", "step_clipped", "horizontals", "gain_known", "s_known"],
                   "units": "log10 of m, m/s, m/s^2; log10 of s; 0 or 1 (core/estimator.h)"},
         "output": {"rate_hz": 10,
-                   "channels": ["magnitude", "ln_sigma_magnitude", "log10_s_minus_p", "ln_sigma_log10_s_minus_p"],
-                   "units": "magnitude; log10 of s; ln of one standard deviation of each"},
+                   "channels": ["magnitude", "ln_sigma_magnitude", "log10_s_minus_p", "ln_sigma_log10_s_minus_p",
+                                "magnitude_at_32_km", "per_decade_of_distance", "per_decade_squared", "ln_sigma_below",
+                                "ln_sigma_above"],
+                   "units": "magnitude; log10 of s; ln of one standard deviation of each; a polynomial of log10 of km / 32"},
         "golden": {"seed": 20, "rows": 50, "offset": -3.0, "scale": 4.0, "keep": 5}},
 }
 

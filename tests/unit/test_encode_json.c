@@ -133,7 +133,7 @@ static void check_estimate(void **state)
 {
     const struct toc_estimate_report report = {
         .sid = "FDSN:CI_CCC__H_H",
-        .estimate = {.pick_id = 7, .pick_time = TIME, .after_p_s = 1.5f, .magnitude = 4.25f, .magnitude_sigma = 0.5f,
+        .estimate = {.pick_id = 7, .pick_time = TIME, .after_p_s = 1.5f, .magnitude = 4.25f, .magnitude_sigma = 0.5f, .distance_km = NAN,
                      .s_minus_p_s = 3, .s_minus_p_sigma_s = 1, .saturated = true, .pa_ms2 = NAN, .pd_m = INFINITY,
                      .iv2_m2s = 1.23456789e-17f, .tau_c_s = 0.5f, .tau_p_max_s = NAN, .snr_db = 12.34f, .window_s = 1.25f,
                      .s_guarded = true}};
@@ -141,7 +141,8 @@ static void check_estimate(void **state)
     (void)state;
 
     check_common(root, "estimate");
-    must_have(root, "sid:s pick_time:s after_p_s:r magnitude:r magnitude_sigma:r s_minus_p_s:r s_minus_p_sigma_s:r "
+    must_have(root, "sid:s pick_time:s after_p_s:r magnitude:r magnitude_sigma:r distance_km:n s_minus_p_s:r "
+                    "s_minus_p_sigma_s:r "
                     "saturated:b pa_ms2:n pd_m:n iv2_m2s:r tau_c_s:r tau_p_max_s:n snr_db:r window_s:r polarity:i clipped:b "
                     "s_guarded:b");
     assert_float_equal(json_real_value(json_object_get(root, "iv2_m2s")), 1.2346e-17, 1e-30);
@@ -165,6 +166,7 @@ static struct toc_alert *full_alert(void)
                                     .used_picks = 7, .used_sites = 5};
     a->magnitude = 6.4;
     a->magnitude_sigma = 0.3;
+    a->magnitude_upper = 6.4;
     a->magnitude_at_least = true;
     a->score = 0.9;
     a->n_stations = TOC_ALERT_STATIONS_MAX;
@@ -200,7 +202,7 @@ static void check_alert(void **state)
     check_common(root, "update");
     must_have(root, "event:s version:i status:s origin_time:s origin_time_ns:i origin_time_sigma_s:r latitude:r "
                     "longitude:r horizontal_sigma_km:r depth_km:r depth_sigma_km:r magnitude:r magnitude_sigma:r "
-                    "magnitude_at_least:b score:r score_terms:o domain:s "
+                    "magnitude_upper:r magnitude_at_least:b score:r score_terms:o domain:s "
                     "domain_probability:r foreign:r stations:a targets:a method:s rule:s reason:s "
                     "config_revision:i model:o issued:s issued_ns:i ledger:o");
     must_have(json_object_get(root, "score_terms"), "evidence:r stations:r residual:r expected:r magnitude:r");
@@ -258,12 +260,12 @@ static void check_no_number_but_finite(void **state)
 
     alert->n_targets = 1;
     alert->magnitude = (double)NAN;
-    alert->magnitude_sigma = (double)INFINITY;
+    alert->magnitude_sigma = alert->magnitude_upper = (double)INFINITY;
     alert->origin.latitude_deg = (double)-INFINITY;
     alert->origin.time = TOC_NS_NONE;
     alert->targets[0].s_arrival = TOC_NS_NONE;
     root = must_load(toc_encode_alert(&envelope, alert, line, sizeof(line)));
-    must_have(root, "magnitude:n magnitude_sigma:n latitude:n origin_time:n origin_time_ns:n");
+    must_have(root, "magnitude:n magnitude_sigma:n magnitude_upper:n latitude:n origin_time:n origin_time_ns:n");
     json_decref(root);
     free(alert);
 }

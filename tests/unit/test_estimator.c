@@ -23,7 +23,8 @@ static const struct toc_pick pick = {.id = 77, .group = 3, .site = 2, .phase = T
 static struct toc_motion_step step_of(float level)
 {
     return (struct toc_motion_step){.pa_z = 20 * level, .pv_z = level, .pd_z = 0.1f * level, .pe_z = 0.08f * level,
-                                    .pv_h = 0.7f * level, .pd_h = 0.1f * level, .pe_h = 0.05f * level};
+                                    .pv_h = 0.7f * level, .pd_h = 0.1f * level, .pe_h = 0.05f * level,
+                                    .v2_z = level * level / 4, .v2_h = level * level / 16};
 }
 
 static void make_noise(struct toc_motion_step noise[NOISE], float level)
@@ -106,31 +107,47 @@ static struct toc_estimate follow(struct toc_estimator *estimator, float level, 
     return est;
 }
 
+static void expect_s(struct toc_estimator *estimator, toc_ns s_time)
+{
+    const struct toc_expected expected = {.s_time = s_time, .hypocentral_km = NAN};
+
+    toc_estimator_expect(estimator, &expected);
+}
+
 static void input_row_is_as_documented(void **state)
 {
-    struct toc_pparam p;
+    struct toc_arrival a;
     struct toc_motion_step noise[12], big = step_of(1e-3f), small = step_of(1e-4f);
     float row[TOC_ESTIMATOR_INPUTS];
 
     (void)state;
     for (int i = 0; i < 12; i++)
         noise[i] = step_of(1e-6f);
-    toc_pparam_start(&p, ONSET, noise, 12);
-    toc_pparam_step(&p, &big);
-    toc_pparam_step(&p, &small);
-    toc_estimator_inputs(&p, &small, true, row);
-    const double expected[TOC_ESTIMATOR_INPUTS] = {
-        -3, -4.09691, -4, -1.69897,         /* peaks: of the first step */
-        -4, -5.09691, -4.15490, -5.30103,   /* the second step */
-        -6, -7.09691, -7, -6.15490,         /* noise */
-        log10(0.16), 0, 1};
+    toc_arrival_start(&a, ONSET, noise, 12);
+    toc_arrival_step(&a, &big);
+    toc_arrival_step(&a, &small);
+    toc_estimator_inputs(&a, true, row);
+    double expected[TOC_ESTIMATOR_INPUTS] = {
+        -3, -4.09691, -4, -1.69897, -3.44938, -3.75042,         /* of P: peaks of the first step, rms of both */
+        -3, -4.09691, -4, -3.15490, -4.30103, -4,               /* with S: the first step */
+        -4, -5.09691, -4.15490, -5.30103, -4.30103, -4.60206,   /* the second step */
+        -6, -7.09691, -7, -6.15490, -6.30103,                   /* noise */
+        log10(0.16), log10(0.16), 0, 0, 1, 1, 0};
+    for (int i = 0; i < TOC_ESTIMATOR_INPUTS; i++)
+        assert_float_equal(row[i], expected[i], 1e-4);
+    toc_pparam_guard(&a.p, 0.1); /* S after the first step: what is of P ends there */
+    toc_estimator_inputs(&a, true, row);
+    expected[4] = -3.30103;
+    expected[5] = -3.60206;
+    expected[24] = log10(0.06);
+    expected[29] = 1;
     for (int i = 0; i < TOC_ESTIMATOR_INPUTS; i++)
         assert_float_equal(row[i], expected[i], 1e-4);
 }
 
 static void input_row_is_finite(void **state)
 {
-    struct toc_pparam p;
+    struct toc_arrival a;
     struct toc_motion_step dead = {0}, mad = step_of(1e30f);
     float row[TOC_ESTIMATOR_INPUTS];
 
@@ -139,15 +156,18 @@ static void input_row_is_finite(void **state)
     mad.pv_h = INFINITY;
     mad.clipped = 1;
     for (int gain = 0; gain < 2; gain++) {
-        toc_pparam_start(&p, ONSET, &dead, 1);
-        toc_pparam_step(&p, &dead);
-        toc_estimator_inputs(&p, &dead, gain == 1, row);
+        toc_arrival_start(&a, ONSET, &dead, 1);
+        toc_arrival_step(&a, &dead);
+        toc_estimator_inputs(&a, gain == 1, row);
         assert_float_equal(row[0], -10, 0);
-        toc_pparam_step(&p, &mad);
-        toc_estimator_inputs(&p, &mad, gain == 1, row);
+        assert_float_equal(row[27], 0, 0);
+        toc_arrival_step(&a, &mad);
+        toc_pparam_guard(&a.p, gain == 1 ? 0.01 : NAN); /* S with P */
+        toc_estimator_inputs(&a, gain == 1, row);
         for (int i = 0; i < TOC_ESTIMATOR_INPUTS; i++)
             assert_true(isfinite(row[i]) && row[i] >= -10 && row[i] <= 3);
-        assert_float_equal(row[13], 1, 0);
+        assert_float_equal(row[25], 1, 0);
+        assert_float_equal(row[26], 1, 0);
     }
 }
 
@@ -213,7 +233,35 @@ static void s_noted_late_ends_p(void **state)
     toc_model_destroy(model);
 }
 
-/* Where an origin puts S the peaks end, but the network's S-P stays; an S that was picked goes before it. */
+/* The magnitude becomes the one at the distance an origin gives; without a network's word there is none. */
+static void the_distance_of_an_origin_counts(void **state)
+{
+    struct toc_model *model = load_shipped();
+    struct toc_estimator *estimator = NULL;
+    struct toc_motion_step step = signal_step(25, 1e-3f);
+    struct toc_expected expected = {.s_time = ONSET + 6 * TOC_NS_PER_S, .hypocentral_km = 20, .sigma_km = 1};
+    struct toc_estimate near, far;
+    double m, sigma, upper;
+
+    (void)state;
+    assert_int_equal(toc_estimator_create(model, &estimator), 0);
+    near = follow(estimator, 1e-3f, 1e-6f, true, 25);
+    assert_true(isnan(near.distance_km));
+    toc_estimator_expect(estimator, &expected);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &near), 1);
+    assert_float_equal(near.distance_km, 20, 0);
+    assert_int_equal(toc_estimator_magnitude_at(&near, 20, 1, &m, &sigma, &upper), 0);
+    assert_float_equal(near.magnitude, m, 1e-5);
+    assert_float_equal(near.magnitude_sigma, sigma, 1e-5);
+    expected.hypocentral_km = 150;
+    toc_estimator_expect(estimator, &expected);
+    assert_int_equal(toc_estimator_step(estimator, work, &step, &far), 1);
+    assert_true(far.magnitude > near.magnitude + 0.5f);
+    toc_estimator_destroy(estimator);
+    toc_model_destroy(model);
+}
+
+/* Where an origin puts S the peaks end, and S-P is told; an S that was picked goes before it. */
 static void expected_s_ends_peaks(void **state)
 {
     struct toc_estimator *estimator = NULL;
@@ -222,17 +270,18 @@ static void expected_s_ends_peaks(void **state)
 
     (void)state;
     assert_int_equal(toc_estimator_create(NULL, &estimator), 0);
-    toc_estimator_expect_s(estimator, ONSET + TOC_NS_PER_S); /* nothing is followed yet */
+    expect_s(estimator, ONSET + TOC_NS_PER_S); /* nothing is followed yet */
     est = follow(estimator, 1e-3f, 1e-6f, true, 40);
-    toc_estimator_expect_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
+    expect_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
     assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms <= 1e-3f);
-    assert_true(isnan(est.s_minus_p_s));
-    toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S); /* the origin moved */
+    assert_float_equal(est.s_minus_p_s, 2.96, 1e-4); /* there is no network that says otherwise */
+    assert_float_equal(est.s_minus_p_sigma_s, 0.3 + 0.08 * 2.96, 1e-4);
+    expect_s(estimator, ONSET + 10 * TOC_NS_PER_S); /* the origin moved */
     assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms > 2e-3f);
     toc_estimator_note_s(estimator, ONSET + 2960 * TOC_NS_PER_MS);
-    toc_estimator_expect_s(estimator, ONSET + 10 * TOC_NS_PER_S);
+    expect_s(estimator, ONSET + 10 * TOC_NS_PER_S);
     assert_int_equal(toc_estimator_step(estimator, work, &step, &est), 1);
     assert_true(est.pv_ms <= 1e-3f);
     toc_estimator_destroy(estimator);
@@ -266,6 +315,9 @@ static void a_mad_network_is_held_in_bounds(void **state)
         struct toc_estimate est = follow(estimator, 1e-3f, 1e-6f, true, 10);
         assert_float_equal(est.magnitude, i == 0 ? 10 : -2, 1e-6);
         assert_float_equal(est.magnitude_sigma, i == 0 ? 2 : 0.1, 1e-6);
+        double m, sigma, upper;
+        assert_int_equal(toc_estimator_magnitude_at(&est, 1e9, NAN, &m, &sigma, &upper), 0);
+        assert_true(isfinite(m) && isfinite(sigma) && sigma > 0 && upper > m);
         assert_float_equal(est.s_minus_p_s, i == 0 ? 100 : 0.1, 1e-4);
         assert_true(isfinite(est.s_minus_p_sigma_s) && est.s_minus_p_sigma_s > TOC_PPARAM_S_OBSERVED_SIGMA_S);
         toc_estimator_destroy(estimator);
@@ -275,14 +327,14 @@ static void a_mad_network_is_held_in_bounds(void **state)
 
 static void saturation_by_size_and_by_clipping(void **state)
 {
-    struct toc_model *model = stubborn(TOC_ESTIMATOR_INPUTS, TOC_ESTIMATOR_OUTPUTS, 5.6f);
+    struct toc_model *model = stubborn(TOC_ESTIMATOR_INPUTS, TOC_ESTIMATOR_OUTPUTS, 1.5f);
     struct toc_estimator *estimator = NULL;
     struct toc_estimate est;
     struct toc_motion_step clipped = step_of(1e-3f), fine = step_of(1e-3f);
 
     (void)state;
     assert_int_equal(toc_estimator_create(model, &estimator), 0);
-    est = follow(estimator, 1e-3f, 1e-6f, true, 15); /* 1.5 s tell up to 5.6 - margin */
+    est = follow(estimator, 1e-3f, 1e-6f, true, 10); /* M 1.5 with a sigma of 2: up to 5.5, but one second tells 5.2 */
     assert_true(est.saturated);
     est = follow(estimator, 1e-3f, 1e-6f, true, 40);
     assert_false(est.saturated);
@@ -333,6 +385,7 @@ int main(void)
         cmocka_unit_test(without_a_network_peaks_remain),
         cmocka_unit_test(s_noted_late_ends_p),
         cmocka_unit_test(expected_s_ends_peaks),
+        cmocka_unit_test(the_distance_of_an_origin_counts),
         cmocka_unit_test(without_gain_only_ratios_speak),
         cmocka_unit_test(a_mad_network_is_held_in_bounds),
         cmocka_unit_test(saturation_by_size_and_by_clipping),

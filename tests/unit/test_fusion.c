@@ -140,6 +140,51 @@ static void two_voices_are_weighed(void **state)
     assert_near((double)f->event.magnitudes[0].magnitude, m, 1e-4);
 }
 
+/* An origin gives the distance: the network's word is the one for that distance, wider by what the origin does not know. */
+static void the_network_is_asked_at_the_distance(void **state)
+{
+    struct fixture *f = *state;
+    struct toc_estimate *e = add(f, 5.0, 0.3, 3);
+    double x = log10(hypot(30, 8)) - 1.5, m = 4.8 + 2 * x - 0.5 * x * x, slope = 2 - x;
+
+    e->at_distance = (struct toc_magnitude_at_distance){{4.8f, 2.0f, -0.5f}, 0.2f, 0.2f};
+    update(f);
+    assert_near((double)f->event.magnitudes[0].magnitude, m, 1e-5);
+    assert_near((double)f->event.magnitudes[0].magnitude_sigma, 0.2, 1e-5);
+    assert_near((double)f->event.magnitudes[0].magnitude_upper, m + 0.4, 1e-5);
+    f->event.origin.horizontal_sigma_km = 6;
+    update(f);
+    assert_near((double)f->event.magnitudes[0].magnitude, m, 1e-5);
+    assert_near((double)f->event.magnitudes[0].magnitude_sigma,
+                hypot(0.2, slope * 6 * 30 / (30 * 30 + 8 * 8) / log(10)), 1e-5);
+    e->at_distance = (struct toc_magnitude_at_distance){{4.8f, 2.0f, -0.5f}, 0.2f, 0.7f}; /* it may still grow */
+    f->event.origin.horizontal_sigma_km = 0;
+    update(f);
+    assert_near((double)f->event.magnitudes[0].magnitude, m + 0.5 * sqrt(2 / acos(-1)), 1e-4);
+    assert_near((double)f->event.magnitudes[0].magnitude_upper, m + 1.4, 1e-5);
+    e->at_distance = (struct toc_magnitude_at_distance){{NAN, NAN, NAN}, NAN, NAN};
+    update(f);
+    assert_near((double)f->event.magnitudes[0].magnitude, 5.0, 1e-5);
+}
+
+/* Many stations make the magnitude surer, not what a growing rupture may become; a lower bound has no upper one. */
+static void the_upper_bound_is_shared(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 12; i++)
+        add(f, 4.0, 0.4, 3);
+    update(f);
+    assert_true(f->event.magnitude_sigma < 0.25);
+    assert_near(f->event.magnitude_upper, 4.8, 1e-4);
+    assert_false(f->event.magnitude_at_least);
+    for (int i = 0; i < 12; i++)
+        f->estimates[i].magnitude = 5.6f; /* 6.4 is more than three seconds can tell */
+    update(f);
+    assert_true(f->event.magnitude_at_least);
+    assert_true(isnan(f->event.magnitude_upper));
+}
+
 static void disagreement_widens(void **state)
 {
     struct fixture *f = *state;
@@ -187,22 +232,22 @@ static void saturated_stations_are_lower_bounds(void **state)
     struct fixture *f = *state;
 
     for (int i = 0; i < 4; i++)
-        add(f, 6.0, 0.3, 3);
-    add(f, 4.5, 0.3, 3)->saturated = true;
+        add(f, 5.0, 0.3, 3);
+    add(f, 3.5, 0.3, 3)->clipped = true;
     update(f);
-    assert_near(f->event.magnitude, 6.0, 1e-4);
+    assert_near(f->event.magnitude, 5.0, 1e-4);
     assert_false(f->event.magnitudes[4].used);
     assert_false(f->event.magnitude_at_least);
-    f->estimates[4].magnitude = 6.6f;
+    f->estimates[4].magnitude = 5.6f;
     update(f);
-    assert_true(f->event.magnitude > 6.05);
+    assert_true(f->event.magnitude > 5.05);
     assert_true(f->event.magnitudes[4].used);
     for (int i = 0; i < 3; i++)
-        f->estimates[i].saturated = true;
+        f->estimates[i].clipped = true;
     update(f);
     assert_true(f->event.magnitude_at_least);
     for (int i = 0; i < 5; i++)
-        f->estimates[i].saturated = true;
+        f->estimates[i].clipped = true;
     update(f);
     assert_true(f->event.magnitude_at_least);
     assert_true(isfinite(f->event.magnitude));
@@ -220,7 +265,7 @@ static void a_site_is_one_witness(void **state)
     update(f);
     assert_near(f->event.magnitude, 5.5, 0.02);
     assert_near((double)f->event.magnitudes[0].weight, 0.5, 1e-4);
-    f->estimates[2].saturated = true;
+    f->estimates[2].clipped = true;
     f->estimates[2].magnitude = 7.5f;
     update(f);
     assert_near(f->event.magnitude, 5.5, 0.02);
@@ -345,6 +390,8 @@ int main(void)
         cmocka_unit_test_setup(no_station_no_magnitude, setup),
         cmocka_unit_test_setup(equal_stations_give_the_formula, setup),
         cmocka_unit_test_setup(two_voices_are_weighed, setup),
+        cmocka_unit_test_setup(the_network_is_asked_at_the_distance, setup),
+        cmocka_unit_test_setup(the_upper_bound_is_shared, setup),
         cmocka_unit_test_setup(disagreement_widens, setup),
         cmocka_unit_test_setup(a_wild_station_bends_little, setup),
         cmocka_unit_test_setup(short_windows_count_little, setup),

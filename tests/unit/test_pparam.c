@@ -367,7 +367,7 @@ static void test_saturation(void **state)
     e.pd_m = 1e-6f;
     assert_int_equal(toc_pparam_magnitude(&e, 20, &m, &sigma, &saturated), 0);
     assert_false(saturated);
-    e.saturated = true; /* clipped */
+    e.clipped = true;
     assert_int_equal(toc_pparam_magnitude(&e, 20, &m, &sigma, &saturated), 0);
     assert_true(saturated);
     e = estimate_of(1);

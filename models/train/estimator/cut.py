@@ -8,13 +8,20 @@ import tempfile
 
 import numpy as np
 
-INPUTS = 15
+INPUTS = 30
+OUTPUTS = 9
 ROWS = 200  # 20 s after P, what the daemon follows by default
-COLUMNS = ("pv_peak", "pe_peak", "pd_peak", "pa_peak", "pv_z", "pe_z", "pv_h", "pe_h", "pv_noise", "pe_noise", "pd_noise",
-           "pv_h_noise", "log_after", "clipped", "gain_known")
-AMPLITUDES = list(range(12))
-HORIZONTAL = [6, 7, 11]
+COLUMNS = ("pv_p", "pe_p", "pd_p", "pa_p", "rms_p", "rms_h_p",
+           "pv", "pe", "pd", "pv_h", "pe_h", "pd_h",
+           "step_pv", "step_pe", "step_pv_h", "step_pe_h", "step_rms", "step_rms_h",
+           "noise_pv", "noise_pe", "noise_pd", "noise_pv_h", "noise_rms",
+           "log_after", "log_of_p", "clipped", "step_clipped", "horizontals", "gain_known", "s_known")
+COLUMN = {name: i for i, name in enumerate(COLUMNS)}
+AMPLITUDES = list(range(23))
+HORIZONTAL = [i for i in AMPLITUDES if "_h" in COLUMNS[i]]
+OF_P = [0, 1, 2, 3, 4, 5, 24]  # what a known S ends
 FLOOR, CEILING, REFERENCE_NOISE = -10.0, 3.0, -6.0
+
 
 def build(root, out):
     """Compile the tools; a compiler and core's own dependencies are enough."""
@@ -44,24 +51,42 @@ def rows_of(records, tool, rows=ROWS, shift_s=None):
 
 
 def run_model(tool, weights, rows):
-    """[n, 4] raw outputs of the C runtime for one record's rows."""
+    """[n, OUTPUTS] raw outputs of the C runtime for one record's rows."""
     raw = subprocess.run([tool, "run", weights], input=np.ascontiguousarray(rows, "<f4").tobytes(),
                          stdout=subprocess.PIPE, check=True).stdout
-    return np.frombuffer(raw, "<f4").reshape(-1, 4)
+    return np.frombuffer(raw, "<f4").reshape(-1, OUTPUTS)
 
 
-def without_gain(rows):
-    """What toc_estimator_inputs() gives for the same motion in unknown units."""
-    out = rows.copy()
-    noise = out[..., 8:9]
+# What toc_estimator_inputs() gives for the same motion when something else is known of it. All in place, on [n, ROWS, INPUTS].
+
+def without_gain(x, which):
+    noise = x[which, :, COLUMN["noise_pv"]][..., None]
     shift = np.where(noise > FLOOR, REFERENCE_NOISE - noise, 0)
-    amplitude = out[..., AMPLITUDES]
-    out[..., AMPLITUDES] = np.where(amplitude > FLOOR, np.clip(amplitude + shift, FLOOR, CEILING), FLOOR)
-    out[..., 14] = 0
-    return out
+    amplitude = x[which][..., AMPLITUDES]
+    part = x[which]
+    part[..., AMPLITUDES] = np.where(amplitude > FLOOR, np.clip(amplitude + shift, FLOOR, CEILING), FLOOR)
+    part[..., COLUMN["gain_known"]] = 0
+    x[which] = part
 
 
-def without_horizontals(rows):
-    out = rows.copy()
-    out[..., HORIZONTAL] = FLOOR
-    return out
+def without_horizontals(x, which):
+    part = x[which]
+    part[..., HORIZONTAL] = FLOOR
+    part[..., COLUMN["horizontals"]] = 0
+    x[which] = part
+
+
+def first_s(x):
+    """Seconds after P at the end of the first row."""
+    return 10.0 ** x[:, 1, COLUMN["log_after"]] - 0.1
+
+
+def guard(x, s_minus_p, known_from):
+    """S is known to be at s_minus_p [n] seconds from row known_from [n] on (at least the number of rows: never)."""
+    n, rows = x.shape[:2]
+    last = np.floor((s_minus_p - first_s(x)) / 0.1 + 1e-6).clip(0, rows - 1).astype(int)
+    i = np.arange(rows)[None, :]
+    known = i >= known_from[:, None]
+    source = np.where(known, np.minimum(i, last[:, None]), i)
+    x[:, :, OF_P] = x[np.arange(n)[:, None], source][:, :, OF_P]
+    x[:, :, COLUMN["s_known"]] = known

@@ -37,7 +37,7 @@ struct record_head {
 
 struct cutter {
     struct toc_motion *motion;
-    struct toc_pparam p;
+    struct toc_arrival arrival;
     struct toc_motion_step noise[TOC_PPARAM_NOISE_MAX]; /* a ring until P, oldest at n_noise % MAX once full */
     size_t n_noise;
     bool following;
@@ -69,13 +69,13 @@ static void take_step(struct cutter *c, const struct record_head *head, int64_t 
 
         if (end - STEP_NS > head->onset_ns)
             return; /* the step with the onset is not there */
-        toc_pparam_start(&c->p, head->onset_ns, noise, n);
+        toc_arrival_start(&c->arrival, head->onset_ns, noise, n);
         c->following = true;
     }
     if (c->n_rows >= head->rows)
         return;
-    toc_pparam_step(&c->p, step);
-    toc_estimator_inputs(&c->p, step, head->gain_known != 0, c->rows + (size_t)c->n_rows * TOC_ESTIMATOR_INPUTS);
+    toc_arrival_step(&c->arrival, step);
+    toc_estimator_inputs(&c->arrival, head->gain_known != 0, c->rows + (size_t)c->n_rows * TOC_ESTIMATOR_INPUTS);
     c->n_rows++;
 }
 

@@ -15,7 +15,7 @@ UNSEEN_SHARE = 0.1
 
 
 def seen(x):
-    return x[:30, 0].max() - x[0, 8] > SEEN_LOG
+    return x[:30, 0].max() - x[0, cut.COLUMN["noise_pv"]] > SEEN_LOG
 
 
 def simulated_rows(tools, count, seed, scratch, chunk=500):
@@ -68,8 +68,19 @@ def real_rows(tools, data):
             "km": pick("km", "f4"), "s_minus_p": pick("s_minus_p", "f4"), "observed": pick("sp_observed", bool),
             "event": pick("event", object), "region": pick("region", object), "station": pick("station", object),
             "split": pick("split", object), "gain_known": pick("gain_known", bool), "amplitude": amplitude,
+            "geophone": pick("geophone", bool),
             "clip_suspect": np.array([bool(found[i].get("clip_suspect")) for i in keep]),
             "weight": np.array([weight_of(found[i], counts) for i in keep], "f4")}
+
+
+def teaching_weight(real):
+    """Half of the draws teach the magnitude, half S-P alone."""
+    both = np.where(real["amplitude"], 1.0, 0.0)
+    weight = np.zeros(len(both))
+    for mask in (both > 0, both == 0):
+        if mask.any():
+            weight[mask] = real["weight"][mask] / real["weight"][mask].sum()
+    return weight
 
 
 def cached(path, make):

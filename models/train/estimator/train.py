@@ -1,11 +1,14 @@
-"""Train the estimator: magnitude and S-P with an uncertainty each, after every 0.1 s of signal.
+"""Train the estimator: magnitude, with and without a distance, and S-P with an uncertainty each, after every 0.1 s of signal.
 
-    train.py --tools DIR --work DIR [--data ../shared/data] [--out models/estimator/weights.safetensors]
+    train.py --work DIR [--tools DIR] [--data ../shared/data] [--out models/estimator/weights.safetensors]
     train.py --smoke          a small net on a few hundred simulated records, under two minutes, no data set needed
 
-Simulated records give the shape over magnitude and distance, real ones the level and the honesty; the real part is a
-quarter of every batch. Folds are by event. What is held out (records.HELD_OUT, Ridgecrest after 17:30) is never seen.
-The quakes are drawn flat over M 2 to 8 and weighted down above M 5 by 10^(-0.25 (M - 5)): large ones must stay known,
+First the recurrent layers, with a head of their own, on simulated records alone. Then what they remember stays, and heads
+(heads.py) are taught: on simulated records, then as much on real ones, once for every fold without the quakes of the fold
+(for the figures of the card all real quakes take their turn, held-out ones too), and once with the training part alone (this is
+what is shipped: what is held out, records.HELD_OUT and Ridgecrest after 17:30, never comes near it). Interrupted, it goes on
+from the last checkpoint.
+The quakes are drawn flat over M 2 to 8 and weighted down above M 5 by 10^(-0.1 (M - 5)): large ones must stay known,
 yet a first second that fits M 5 and M 8 alike should not be told as their mean.
 """
 
@@ -22,116 +25,116 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
 sys.path.insert(0, HERE)
 
+import augment  # noqa: E402
+import calibrate  # noqa: E402
 import cut  # noqa: E402
 import dataset  # noqa: E402
+import heads  # noqa: E402
 import simulated  # noqa: E402
-from net import LOG_SIGMA_LEAST, LOG_SIGMA_MOST, Estimator, export  # noqa: E402
+from net import LOG_SIGMA_LEAST, LOG_SIGMA_MOST, Estimator, export, likeliest  # noqa: E402
 
 FIRST_STEP = 4
-CALIBRATION_S = (1, 2, 3, 4, 6, 10)
-REAL_SHARE = 0.25
-NO_GAIN, NO_HORIZONTALS = 0.15, 0.07
-PREDICTED_SP_SIGMA = 0.04  # log10: the S-P of sets without S picks is a straight-ray guess
-TILT_LOG = 0.1             # spectra of real ground differ from the simulator's: pv, pe, pd, pa, horizontals, each by itself
-SMALL_BELOW, SMALL_DOWN = 3.0, 1.5  # below M 3 amplitude goes with M: quakes down to M 0.5 from simulated M 2 to 3
-SLOW_FROM, SLOW_SHARE = 4.5, 0.4    # larger quakes that begin with a weak phase, before the part that makes them large
-LONG_SHARE = 0.35          # of the batches run to 20 s, the others to 10 s: that is where the decisions are
+LARGE_DOWN = 0.1
+LONG_SHARE, LONG, SHORT = 0.25, cut.ROWS, 80  # rows of a batch: the decisions are in the first eight seconds
 BETA = 0.5                 # beta-NLL (Seitzer et al. 2022): keeps the mean learning where sigma is large
+SP_SHARE, DISTANCE_SHARE = 3, 2  # in the loss, against the magnitude without a distance
+RATE, RATE_HEAD, RATE_FIELD = 2e-3, 3e-3, 2e-3
+HEAD_STEPS, FIELD_STEPS, FIELD_SHARE = 1000, 1500, 0.6
+SIM_BATCHES, FIELD_COPIES = 200, 8
+CHECK_EVERY = 100
+CHECKPOINT_S = 120
 
 
 def large_weight(magnitude):
-    return 10.0 ** (-0.25 * np.maximum(magnitude - 5.0, 0))
+    return 10.0 ** (-LARGE_DOWN * np.maximum(magnitude - 5.0, 0))
 
 
-def beta_nll(mean, log_sigma, target):
-    log_sigma = log_sigma.clamp(LOG_SIGMA_LEAST, LOG_SIGMA_MOST)
+def clamped(log_sigma):
+    return log_sigma.clamp(LOG_SIGMA_LEAST, LOG_SIGMA_MOST)
+
+
+def normal_loss(mean, log_sigma, target):
+    log_sigma = clamped(log_sigma)
     nll = log_sigma + 0.5 * ((target - mean) * torch.exp(-log_sigma)) ** 2
     return nll * torch.exp(2 * BETA * log_sigma).detach(), nll.detach()
 
 
-def tilt(x, rng):
-    """One offset per record for each kind of measurement, the same on its peak, its steps and its noise."""
-    kinds = TILT_LOG * rng.standard_normal((len(x), 5)).astype("f4")
-    kind_of = [0, 1, 2, 3, 0, 1, 0, 1, 0, 1, 2, 0]
-    shift = kinds[:, kind_of]
-    shift[:, cut.HORIZONTAL] += kinds[:, 4:5]
-    live = x[:, :, :12] > cut.FLOOR
-    x[:, :, :12] = np.where(live, x[:, :, :12] + shift[:, None, :], cut.FLOOR)
-
-
-def make_small(x, magnitude, rng):
-    down = np.where((magnitude < SMALL_BELOW) & (rng.random(len(x)) < 0.5), rng.uniform(0, SMALL_DOWN, len(x)), 0)
-    x[:, :, :12] = np.maximum(x[:, :, :12] - down[:, None, None], cut.FLOOR)
-    return magnitude - down
-
-
-def start_slowly(x, magnitude, rng):
-    """The same record at a fraction of its strength first, itself later."""
-    for i in np.flatnonzero((magnitude > SLOW_FROM) & (rng.random(len(x)) < SLOW_SHARE)):
-        late = int(rng.integers(2, 40))
-        weak = x[i, :, :8] - rng.uniform(0.2, 1.1)
-        floor = x[i, 0, [8, 9, 10, 8, 8, 9, 11, 9]] - 0.3
-        strong = np.concatenate([np.repeat(floor[None], late, 0), x[i, :-late, :8]])
-        x[i, :, :8] = np.maximum(np.maximum(weak, strong), cut.FLOOR)
-
-
-def draw(data, weights, n, rng, real):
-    pick = rng.choice(len(weights), n, p=weights / weights.sum())
-    x = data["x"][pick].copy()
-    magnitude, sp = data["magnitude"][pick].copy(), data["s_minus_p"][pick]
-    if not real:
-        magnitude = make_small(x, magnitude, rng)
-        start_slowly(x, magnitude, rng)
-        tilt(x, rng)
-    teach = (data["amplitude"][pick] if real else np.ones(n, bool)) & np.isfinite(magnitude)
-    blind = rng.random(n) < NO_GAIN
-    x[blind] = cut.without_gain(x[blind])
-    teach &= ~blind & (x[:, 0, 14] > 0)
-    flat = rng.random(n) < NO_HORIZONTALS
-    x[flat] = cut.without_horizontals(x[flat])
-    length = data["length"][pick] if real else np.full(n, cut.ROWS)
-    if real:  # sites differ by more than a few stations can show
-        jitter = 0.1 * rng.standard_normal((n, 1, 1)).astype("f4")
-        x[:, :, :12] = np.where((x[:, :, :12] > cut.FLOOR) & (x[:, :, 14:15] > 0), x[:, :, :12] + jitter, x[:, :, :12])
-    log_sp = np.log10(np.maximum(np.nan_to_num(sp, nan=1.0), 0.1))
-    log_sp = log_sp + np.where(data["observed"][pick], 0, PREDICTED_SP_SIGMA) * rng.standard_normal(n)
-    return (x, np.nan_to_num(magnitude).astype("f4"), teach.astype("f4"), log_sp.astype("f4"),
-            np.isfinite(sp).astype("f4"), length)
+def split_loss(middle, log_below, log_above, target):
+    """Two half normal distributions of different width; the density at the join is that of their mean width."""
+    log_below, log_above = clamped(log_below), clamped(log_above)
+    off = target - middle
+    z = off * torch.exp(-torch.where(off > 0, log_above, log_below))
+    nll = torch.log(0.5 * (torch.exp(log_below) + torch.exp(log_above))) + 0.5 * z ** 2
+    return nll * torch.exp(BETA * (log_below + log_above)).detach(), nll.detach()
 
 
 def loss_of(out, batch, time_weight):
-    _, magnitude, teach_m, log_sp, teach_sp, length = batch
+    """Of whole records: the loss, and the likelihoods it is made of: magnitude, S-P, magnitude at the distance."""
+    _, magnitude, teach_m, log_sp, teach_sp, length, log_km = [torch.as_tensor(part) for part in batch]
     steps = torch.arange(out.shape[1])
-    weight = time_weight[None, :] * (steps[None, :] < torch.as_tensor(length)[:, None]) * (steps >= FIRST_STEP)
+    weight = time_weight[None, :] * (steps[None, :] < length[:, None]) * (steps >= FIRST_STEP)
+    return weighed(out, magnitude[:, None], weight * teach_m[:, None], log_sp[:, None], weight * teach_sp[:, None],
+                   log_km[:, None])
+
+
+def loss_of_rows(out, columns):
+    """The same of single rows."""
+    return weighed(out, *columns)
+
+
+def weighed(out, magnitude, weight_m, log_sp, weight_sp, log_km):
+    middle = likeliest(out, log_km)
     total, report = 0, []
-    for mean, log_sigma, target, teach in ((out[..., 0], out[..., 1], magnitude, teach_m),
-                                           (out[..., 2], out[..., 3], log_sp, teach_sp)):
-        w = weight * torch.as_tensor(teach)[:, None]
-        loss, nll = beta_nll(mean, log_sigma, torch.as_tensor(target)[:, None])
-        total = total + (loss * w).sum() / w.sum().clamp(min=1e-6) * (1 if len(report) == 0 else 3)
+    for (loss, nll), w, share in ((normal_loss(out[..., 0], out[..., 1], magnitude), weight_m, 1),
+                                  (normal_loss(out[..., 2], out[..., 3], log_sp), weight_sp, SP_SHARE),
+                                  (split_loss(middle, out[..., 7], out[..., 8], magnitude), weight_m, DISTANCE_SHARE)):
+        total = total + share * (loss * w).sum() / w.sum().clamp(min=1e-6)
         report.append(float((nll * w).sum() / w.sum().clamp(min=1e-6)))
     return total, report
 
 
-def fit(sim, real, steps, batch, seed, net=None, lr=2e-3, log=print):
-    torch.manual_seed(seed)
+TIME_WEIGHT = torch.as_tensor(1.0 / np.sqrt(0.1 * (np.arange(cut.ROWS) + 1)), dtype=torch.float32)
+
+
+def sim_batch(sim, n, rng, rows):
+    weight = large_weight(sim["magnitude"])
+    return augment.draw(sim, rng.choice(len(weight), n, p=weight / weight.sum()), rng, False, rows)
+
+
+def validation(net, check):
+    """Mean likelihoods on batches kept aside."""
+    net.eval()
+    with torch.no_grad():
+        found = [loss_of(net(torch.from_numpy(one[0])), one, TIME_WEIGHT)[1] for one in check]
+    net.train()
+    return np.mean(found, 0)
+
+
+def save(path, **what):
+    torch.save(what, path + ".part")
+    os.replace(path + ".part", path)
+
+
+def fit(net, sim, steps, batch, seed, check, path=None, rate=RATE, log=print):
+    """Train on simulated records and keep the state that was best on `check` (batches; None: the last).
+    @return first and last likelihoods"""
     rng = np.random.default_rng(seed)
-    if net is None:
-        net = Estimator()
-        net.standardise_by(sim["x"][::5])
-    sim_w = large_weight(sim["magnitude"])
-    time_weight = torch.as_tensor(1.0 / np.sqrt(0.1 * (np.arange(cut.ROWS) + 1)), dtype=torch.float32)
-    optimiser = torch.optim.Adam(net.parameters(), lr=lr, weight_decay=1e-5)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
-    n_real = int(REAL_SHARE * batch) if real is not None else 0
-    smooth, first, began = None, None, time.time()
-    for step in range(steps):
-        parts = [draw(sim, sim_w, batch - n_real, rng, False)]
-        if n_real:
-            parts.append(draw(real, real["weight"], n_real, rng, True))
-        one = [np.concatenate(p) for p in zip(*parts)]
-        span = cut.ROWS if rng.random() < LONG_SHARE else cut.ROWS // 2
-        loss, report = loss_of(net(torch.from_numpy(one[0][:, :span])), one, time_weight[:span])
+    torch.manual_seed(seed)
+    optimiser = torch.optim.Adam(net.parameters(), lr=rate, weight_decay=1e-5)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
+    at, first, smooth, best, best_at = 0, None, None, np.inf, None
+    if path and os.path.exists(path + ".checkpoint"):
+        was = torch.load(path + ".checkpoint")
+        net.load_state_dict(was["net"])
+        optimiser.load_state_dict(was["optimiser"])
+        schedule.load_state_dict(was["schedule"])
+        at, first, smooth, best, best_at = was["at"], was["first"], was["smooth"], was["best"], was["best_at"]
+        rng.bit_generator.state = was["rng"]
+    began = saved = time.time()
+    for step in range(at, steps):
+        span = LONG if rng.random() < LONG_SHARE else SHORT
+        one = sim_batch(sim, batch, rng, span)
+        loss, report = loss_of(net(torch.from_numpy(one[0])), one, TIME_WEIGHT[:span])
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -139,59 +142,83 @@ def fit(sim, real, steps, batch, seed, net=None, lr=2e-3, log=print):
         schedule.step()
         smooth = report if smooth is None else [0.97 * a + 0.03 * b for a, b in zip(smooth, report)]
         first = first or report
-        if step % 100 == 99:
-            log("step %5d  nll magnitude %+.3f  s-p %+.3f  %.0f s" % (step + 1, smooth[0], smooth[1],
-                                                                     time.time() - began))
+        if check is not None and (step % CHECK_EVERY == CHECK_EVERY - 1 or step == steps - 1):
+            now = validation(net, check)
+            score = now[0] + SP_SHARE * now[1] + DISTANCE_SHARE * now[2]
+            if score < best:
+                best, best_at = score, {k: v.clone() for k, v in net.state_dict().items()}
+            log("step %5d  training %+.3f %+.3f %+.3f  validation %+.3f %+.3f %+.3f%s  %.0f s" %
+                (step + 1, *smooth, *now, " best" if score == best else "", time.time() - began))
+        if path and time.time() - saved > CHECKPOINT_S:
+            save(path + ".checkpoint", net=net.state_dict(), optimiser=optimiser.state_dict(), at=step + 1, first=first,
+                 schedule=schedule.state_dict(), smooth=smooth, best=best, best_at=best_at, rng=rng.bit_generator.state)
+            saved = time.time()
+    if best_at is not None:
+        net.load_state_dict(best_at)
     net.eval()
-    return net, first, smooth
+    if path:
+        save(path, net=net.state_dict())
+    return first, smooth
 
 
 def folds_of(real, n):
-    """Fold of every record, by event, each region spread over the folds; -1: held out."""
+    """Fold of every record, by event, each region spread over the folds; -1: internal, never trained on."""
     fold = np.full(len(real["event"]), -1)
     for region in sorted(set(real["region"])):
-        mask = (real["region"] == region) & (real["split"] == "train")
+        mask = (real["region"] == region) & (real["split"] != "internal")
         for i, event in enumerate(sorted(set(real["event"][mask]))):
             fold[mask & (real["event"] == event)] = i % n
     return fold
 
 
-def honest_factors(real, fold, nets, least_magnitude=2.0):
-    """By how much the sigmas must grow for 68 % of the field records, each judged by a network that did not see its quake."""
-    worst = ([], [], [], [])
-    for k, net in enumerate(nets):
-        data = dataset.part(real, fold == k)
-        with torch.no_grad():
-            out = net(torch.from_numpy(data["x"])).numpy()
-        teach = data["amplitude"] & (data["magnitude"] >= least_magnitude) & ~data["clip_suspect"]
-        for t in CALIBRATION_S:
-            say = out[np.arange(len(out)), np.argmin(np.abs(10.0 ** data["x"][:, :, 12] - t), 1)]
-            for j, target, ok in ((0, data["magnitude"], teach), (2, np.log10(data["s_minus_p"]), data["observed"])):
-                ratio = np.abs(say[:, j] - target) / np.exp(np.clip(say[:, j + 1], LOG_SIGMA_LEAST, LOG_SIGMA_MOST))
-                worst[j].extend(ratio[ok])
-                worst[j + 1].extend(data["weight"][ok])
-    return [max(1.0, weighted_quantile(np.array(worst[j]), np.array(worst[j + 1]), 0.68)) for j in (0, 2)]
+def load(path):
+    state = torch.load(path)["net"]
+    net = Estimator(state["rnn0.weight_hh_l0"].shape[1], state["out.mid.bias"].shape[0])
+    net.load_state_dict(state)
+    return net.eval()
 
 
-def weighted_quantile(values, weights, q):
-    order = np.argsort(values)
-    share = np.cumsum(weights[order]) / weights.sum()
-    return float(values[order][np.searchsorted(share, q)])
-
-
-def calibrate(work, real, fold, n_folds, out, version):
-    nets = []
-    for name in ["fold%d.pt" % k for k in range(n_folds)] + ["final.pt"]:
+def train_memory(args, sim, check_sim):
+    path = os.path.join(args.work, "memory.pt")
+    if not os.path.exists(path):
+        torch.manual_seed(1)
         net = Estimator()
-        net.load_state_dict(torch.load(os.path.join(work, name)))
-        nets.append(net.eval())
-    factors = honest_factors(real, fold, nets[:-1])
-    print("sigmas widened by %.2f (magnitude) and %.2f (log10 S-P)" % tuple(factors))
-    for k, net in enumerate(nets):
-        net.widen(*factors)
-        torch.save(net.state_dict(), os.path.join(work, "honest_%s.pt" % ("final" if k == n_folds else "fold%d" % k)))
-    notes = {"sigma_factor_magnitude": factors[0], "sigma_factor_log_sp": factors[1]}
-    print("checksum", export(nets[-1], out, version, notes))
+        net.standardise_by(sim["x"][::5])
+        if args.start:  # an earlier memory, taught further
+            net = load(args.start).train()
+        rng = np.random.default_rng(5)
+        fit(net, sim, args.steps, args.batch, 2, [sim_batch(check_sim, 256, rng, cut.ROWS) for _ in range(3)], path, args.rate,
+            lambda line: print(line, flush=True))
+    return load(path)
+
+
+def train_heads(args, net, sim, real, fold):
+    """{fold or "final": network}, and saved."""
+    rng = np.random.default_rng(7)
+    notes_sim = heads.take_down(net, sim, large_weight(sim["magnitude"]), args.sim_batches, 128, rng, False, LONG)
+    order = [rng.permutation(len(real["x"])) for _ in range(args.field_copies)]
+    notes_real = heads.take_down(net, real, None, args.field_copies, None, rng, True, LONG, order)
+    even = np.ones(len(notes_sim["record"]))
+    weight = dataset.teaching_weight(real)
+    first = heads.learn([heads.new_head(net, 20 + i) for i in range(args.heads)], [(notes_sim, even, 1)], args.head_steps,
+                        RATE_HEAD, 30, loss_of_rows)
+    nets = {}
+    for k in ["final"] + list(range(args.folds)):
+        may = real["split"] == "train" if k == "final" else (fold >= 0) & (fold != k)
+        of_row = (weight * may)[notes_real["record"]]
+        parts = [(notes_sim, even, 1 - args.field_share), (notes_real, of_row, args.field_share)]
+        taught = heads.learn(first, parts, args.field_steps, RATE_FIELD, 60, loss_of_rows)
+        nets[k] = net.with_heads(taught)
+        save(os.path.join(args.work, "plain_%s.pt" % k), net=nets[k].state_dict())
+        print("heads of", k, flush=True)
+    return nets
+
+
+def ship(args, nets, check_sim, real, fold):
+    notes = calibrate.honest(nets, real, fold, check_sim)
+    for k, net in nets.items():
+        save(os.path.join(args.work, "honest_%s.pt" % k), net=net.state_dict())
+    print("checksum", export(nets["final"], args.out, args.version, notes))
 
 
 def smoke():
@@ -199,33 +226,45 @@ def smoke():
         cut.build(ROOT, scratch)
         simulated.build(ROOT, scratch)
         sim = dataset.simulated_rows(scratch, 600, 5, scratch)
-        net = Estimator(hidden=16, dense=16)
+        torch.manual_seed(1)
+        net = Estimator(hidden=12, dense=12)
         net.standardise_by(sim["x"])
-        net, first, last = fit(sim, None, 80, 64, 1, net=net)
+        first, last = fit(net, sim, 60, 64, 1, None)
+        notes = heads.take_down(net, sim, large_weight(sim["magnitude"]), 10, 64, np.random.default_rng(3), False)
+        some = [heads.new_head(net, i) for i in range(2)]
+        net = net.with_heads(heads.learn(some, [(notes, np.ones(len(notes["record"])), 1)], 50, RATE_HEAD, 1, loss_of_rows))
         path = os.path.join(scratch, "weights.safetensors")
         checksum = export(net, path, "smoke", training={"words": "simulated"})
         out = cut.run_model(os.path.join(scratch, "cut_estimator"), path, sim["x"][0])
         with torch.no_grad():
             expected = net(torch.from_numpy(sim["x"][:1]))[0].numpy()
         difference = float(np.abs(out - expected).max())
-    print("smoke: %d records, nll magnitude %.3f -> %.3f, s-p %.3f -> %.3f, C against PyTorch %.1e, checksum %s" %
-          (len(sim["x"]), first[0], last[0], first[1], last[1], difference, checksum))
-    return 0 if last[0] < first[0] and last[1] < first[1] and difference < 1e-3 else 1
+    print("smoke: %d records, nll magnitude %.3f -> %.3f, s-p %.3f -> %.3f, at distance %.3f -> %.3f, C against PyTorch %.1e, "
+          "checksum %s" % (len(sim["x"]), first[0], last[0], first[1], last[1], first[2], last[2], difference, checksum))
+    return 0 if all(b < a for a, b in zip(first, last)) and difference < 1e-3 else 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--tools", help="where cut_estimator, dump_mseed and tocsin-sim are (built there when missing)")
-    parser.add_argument("--work", help="folder for cached rows and fold networks")
+    parser.add_argument("--work", help="folder for cached rows, checkpoints and networks")
     parser.add_argument("--data", default=os.environ.get("TOCSIN_DATA", os.path.join(ROOT, "..", "shared", "data")))
     parser.add_argument("--out", default=os.path.join(ROOT, "models", "estimator", "weights.safetensors"))
     parser.add_argument("--count", type=int, default=24000)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--start", help="recurrent layers to go on from")
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--version", default="1")
-    parser.add_argument("--only", default="all", help="'all', 'final', 'folds' or 'calibrate'")
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--head-steps", type=int, default=HEAD_STEPS)
+    parser.add_argument("--field-steps", type=int, default=FIELD_STEPS)
+    parser.add_argument("--field-share", type=float, default=FIELD_SHARE)
+    parser.add_argument("--sim-batches", type=int, default=SIM_BATCHES)
+    parser.add_argument("--field-copies", type=int, default=FIELD_COPIES)
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--only", default="all", choices=("all", "memory"))
+    parser.add_argument("--version", default="2")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.smoke:
@@ -237,18 +276,15 @@ def main():
         cut.build(ROOT, tools)
     if not os.path.exists(os.path.join(tools, "tocsin-sim")):
         simulated.build(ROOT, tools)
-    sim = dataset.cached(os.path.join(work, "sim_train.pkl"), lambda: dataset.simulated_rows(tools, args.count, 11, work))
-    real = dataset.cached(os.path.join(work, "real.pkl"), lambda: dataset.real_rows(tools, args.data))
+    cached = lambda name, make: dataset.cached(os.path.join(work, name), make)
+    sim = cached("sim_train.pkl", lambda: dataset.simulated_rows(tools, args.count, 11, work))
+    check_sim = cached("sim_check.pkl", lambda: dataset.simulated_rows(tools, args.count // 8, 12, work))
+    real = cached("real.pkl", lambda: dataset.real_rows(tools, args.data))
     fold = folds_of(real, args.folds)
-    if args.only in ("all", "final"):
-        net, _, _ = fit(sim, dataset.part(real, fold >= 0), args.steps, args.batch, 1)
-        torch.save(net.state_dict(), os.path.join(work, "final.pt"))
-    if args.only in ("all", "folds"):
-        for k in range(args.folds):
-            net, _, _ = fit(sim, dataset.part(real, (fold >= 0) & (fold != k)), args.steps, args.batch, 2 + k)
-            torch.save(net.state_dict(), os.path.join(work, "fold%d.pt" % k))
-    if args.only in ("all", "calibrate"):
-        calibrate(work, real, fold, args.folds, args.out, args.version)
+    net = train_memory(args, sim, check_sim)
+    if args.only == "memory":
+        return 0
+    ship(args, train_heads(args, net, sim, real, fold), check_sim, real, fold)
     return 0
 
 
