@@ -25,8 +25,11 @@
 #define CODA_MIN_S 10.0
 #define CODA_MAX_S 120.0
 #define CODA_LEAD_S 1.0
+#define LOUD_DB 26.0                  /* over the 8 s before: more than S is over P, or coda over itself */
+#define LOUD_AFTER_S 2.0              /* ... once those seconds hold some of the P */
 #define NOISE_RATE_HZ (10.0 / 3600.0) /* false picks per site a quiet network is trusted to stay below */
 #define CODA_RATE_HZ (1.0 / 20.0)
+#define LOCAL_SURE 0.8f
 #define TWIN_S 1.5                    /* two groups of one site within this pick the same onset */
 #define FRESH_SIGMA_KM 10.0           /* of an origin nobody has located yet */
 #define SITES_LIMIT 65536
@@ -44,13 +47,14 @@ struct toc_associator {
     struct toc_associator_settings settings;
     size_t max_sites;
     uint64_t next_id;
-    size_t n_events, n_held, next_ghost;
+    size_t n_events, n_held, next_ghost, n_lost;
     struct toc_event events[TOC_ASSOCIATOR_EVENTS];
     struct toc_pick held[TOC_ASSOCIATOR_HELD]; /* in order of coming */
     struct ghost ghosts[TOC_ASSOCIATOR_EVENTS];
     struct toc_nucleate_pick candidates[TOC_NUCLEATE_PICKS_MAX];
     double candidate_km[TOC_NUCLEATE_PICKS_MAX];
     struct toc_nucleate_site *reach; /* owned, max_sites */
+    uint32_t lost[TOC_ASSOCIATOR_HELD]; /* groups of P picks that left without an event */
 };
 
 int toc_associator_create(const struct toc_travel *travel, size_t max_sites, struct toc_associator **ret)
@@ -242,6 +246,15 @@ static struct toc_event *best_event(struct toc_associator *a, const struct toc_p
     return best;
 }
 
+/* Does the pick stand so high above the wave train of this origin that it is no part of it, but the P of another quake? */
+static bool is_loud_in(const struct toc_associator *a, const struct toc_origin *o, const struct toc_pick *pick,
+                       const struct toc_site *site)
+{
+    double after = toc_s_from_ns(pick->time - o->time) - travel_s(a, o, site, TOC_PHASE_P);
+
+    return (double)pick->snr_db >= LOUD_DB && after >= LOUD_AFTER_S; /* false for NAN */
+}
+
 /* @return JOINED, REJECTED (it fits, but the place is taken) or HELD (it fits nothing) */
 static enum toc_assoc join(struct toc_associator *a, const struct toc_pick *pick, const struct toc_site *sites,
                            toc_ns now, struct toc_event **ret_event)
@@ -252,6 +265,8 @@ static enum toc_assoc join(struct toc_associator *a, const struct toc_pick *pick
     if (!event && phase == TOC_PHASE_P) {
         phase = TOC_PHASE_S;
         event = best_event(a, pick, sites, phase);
+        if (event && is_loud_in(a, &event->origin, pick, &sites[pick->site]))
+            event = NULL;
     }
     if (!event)
         return TOC_ASSOC_HELD;
@@ -303,6 +318,8 @@ static bool is_guarded_by(const struct toc_associator *a, const struct ghost *gh
 {
     double after = toc_s_from_ns(pick->time - ghost->origin.time), spread = spread_s(&ghost->origin);
 
+    if (is_loud_in(a, &ghost->origin, pick, site))
+        return false;
     for (int phase = TOC_PHASE_P; phase <= TOC_PHASE_S; phase++) {
         double travel = travel_s(a, &ghost->origin, site, (enum toc_phase)phase);
 
@@ -347,6 +364,12 @@ static bool compatible(const struct toc_associator *a, const struct attempt *t, 
            apart <= toc_travel_s(a->travel, TOC_PHASE_P, distance_km, 0.0) + slack;
 }
 
+/* How often this site picks without cause: as all do here, or more if it is known for it. */
+static double site_rate_hz(const struct attempt *t, const struct toc_pick *pick)
+{
+    return fmax(t->rate_hz, t->sites[pick->site].lone_rate_hz);
+}
+
 static double false_rate_hz(const struct toc_associator *a, const struct attempt *t, const struct toc_pick *pick)
 {
     for (size_t i = 0; i < t->n_ghosts; i++) {
@@ -354,10 +377,10 @@ static double false_rate_hz(const struct toc_associator *a, const struct attempt
         double from, to, after = toc_s_from_ns(pick->time - ghost->origin.time);
 
         coda_of(a, ghost, &t->sites[pick->site], &from, &to);
-        if (after >= from && after <= to)
-            return fmax(CODA_RATE_HZ, t->rate_hz);
+        if (after >= from && after <= to && !is_loud_in(a, &ghost->origin, pick, &t->sites[pick->site]))
+            return fmax(CODA_RATE_HZ, site_rate_hz(t, pick));
     }
-    return t->rate_hz;
+    return site_rate_hz(t, pick);
 }
 
 static void insert_candidate(struct toc_associator *a, struct attempt *t, uint32_t held, double distance_km)
@@ -384,6 +407,7 @@ static void insert_candidate(struct toc_associator *a, struct attempt *t, uint32
         .time_s = toc_s_from_ns(pick->time - t->newest->time) - elevation_s(a, site, TOC_PHASE_P),
         .sigma_s = pick_sigma_s(pick),
         .rate_hz = false_rate_hz(a, t, pick),
+        .foreign = (double)pick->domain.foreign,
         .tag = held,
     };
 }
@@ -607,6 +631,14 @@ static bool drop_revised(struct toc_associator *a, uint64_t id)
     return false;
 }
 
+/* Nobody else had it, and it does not even look like a small quake near by. */
+static bool is_lone(const struct toc_pick *pick)
+{
+    bool local = pick->domain.kind == TOC_DOMAIN_LOCAL && pick->domain.probability >= LOCAL_SURE;
+
+    return pick->phase == TOC_PHASE_P && !local;
+}
+
 static unsigned expire_held(struct toc_associator *a, toc_ns now)
 {
     unsigned gone = 0;
@@ -616,6 +648,8 @@ static unsigned expire_held(struct toc_associator *a, toc_ns now)
             i++;
             continue;
         }
+        if (is_lone(&a->held[i]) && a->n_lost < TOC_ASSOCIATOR_HELD)
+            a->lost[a->n_lost++] = a->held[i].group;
         drop_held(a, i);
         gone++;
     }
@@ -720,6 +754,15 @@ unsigned toc_associator_tick(struct toc_associator *associator, const struct toc
             i++;
     }
     return expire_held(a, now);
+}
+
+size_t toc_associator_take_lost(struct toc_associator *associator, const uint32_t **ret_groups)
+{
+    size_t n = associator->n_lost;
+
+    associator->n_lost = 0;
+    *ret_groups = associator->lost;
+    return n;
 }
 
 void toc_associator_close(struct toc_associator *associator, uint64_t event_id)

@@ -64,7 +64,9 @@ void toc_associator_configure(struct toc_associator *associator, const struct to
  * Opening: see core/nucleate.h. Left out are picks within max(2.5 s, 5 % of the travel time) + spread of a predicted P
  * or S of an open event, or of one closed less than close_s ago: one quake must not become two. Picks in an event's
  * coda (from P to S + (S - P) + 20 s; with a known magnitude instead of the 20: 10^(0.4 M - 0.6) within 10..120 s)
- * count as likely false ones, one per 20 s: an aftershock needs more sites to be believed than a first shock.
+ * count as likely false ones, one per 20 s: an aftershock needs more sites to be believed than a first shock. Neither holds for a
+ * pick of 26 dB and more over the seconds before it, 2 s or more after the event's P: no S and no coda rises so far above what
+ * came before. So a blast or a small shock does not hide the large one that follows.
  *
  * @param pick       borrowed; copied if kept. A pick with a known id replaces its earlier revision; one
  *                   that was withdrawn stays with its event and counts for nothing there, until it is brought back
@@ -95,6 +97,10 @@ enum toc_assoc toc_associator_judge(struct toc_associator *associator, uint64_t 
  */
 unsigned toc_associator_tick(struct toc_associator *associator, const struct toc_site *sites, size_t n_sites,
                              toc_ns now);
+
+/** Groups of the P picks that left without an event, and were not surely of a local quake, since this was asked last, one entry each. @param ret_groups borrowed until
+ * the next add or tick. @return how many */
+size_t toc_associator_take_lost(struct toc_associator *associator, const uint32_t **ret_groups);
 
 /** Open events, oldest first, index 0..count-1. */
 size_t toc_associator_count(const struct toc_associator *associator);

@@ -15,6 +15,8 @@
 #define STEP_ROWS 10
 #define FIRST_ROWS 20
 #define DENSE_ROWS 5
+#define JUMP_ROWS 10
+#define TONE_FROM 12 /* rows since the onset: the sensor has left the noise, the filter its start */
 #define NOISE_LEAST 100
 #define LEVEL_MOST 4.0f  /* of any logarithm of ratios */
 #define ADDED_LEAST 0.01 /* of the noise power: less is not told from none */
@@ -88,9 +90,8 @@ static void drop_component(struct toc_domain *d, int c)
     d->live[c] = false;
     for (int b = 0; b < TOC_DOMAIN_BANDS; b++)
         d->noise_band[b][c] = d->signal_band[b][c] = 0;
-    d->noise_wide[c] = d->noise_raw[c] = d->signal_raw[c] = d->peak[c] = 0;
-    for (int k = 0; k < 3; k++)
-        d->lag[k][c] = 0;
+    d->noise_wide[c] = d->noise_raw[c] = d->signal_raw[c] = d->signal_sum[c] = d->peak[c] = 0;
+    d->signal_wide[c] = d->own[c] = 0;
 }
 
 static void begin(struct toc_domain *d, const float enz[TOC_COMPONENTS])
@@ -115,16 +116,43 @@ static void note_step(struct toc_domain *d, double energy, uint32_t place, doubl
 
 static void take_noise(struct toc_domain *d, toc_lanes x, toc_lanes wide)
 {
+    toc_lanes jump = d->n_noise > 0 ? x - toc_lanes_load(d->last) : toc_lanes_all(0.0);
+
     add_to(d->noise_raw, x * x);
     add_to(d->noise_sum, x);
     add_to(d->noise_wide, wide * wide);
+    d->noise_jumps += total(jump * jump);
     note_step(d, total(wide * wide), d->n_noise++, &d->noise_most);
+}
+
+static void take_products(struct toc_domain *d, toc_lanes now)
+{
+    toc_lanes one = toc_lanes_load(d->last_wide[0]), two = toc_lanes_load(d->last_wide[1]);
+
+    add_to(d->own, now * now);
+    add_to(d->one, one * one);
+    add_to(d->two, two * two);
+    add_to(d->lag_one, now * one);
+    add_to(d->lag_two, now * two);
+    add_to(d->lag_both, one * two);
+}
+
+static void take_jump(struct toc_domain *d, toc_lanes jump)
+{
+    double dense = 0;
+
+    raise_to(d->jump, jump);
+    d->recent_jumps[d->n % JUMP_ROWS] = total(jump * jump);
+    d->jumps += total(jump * jump);
+    for (int i = 0; i < JUMP_ROWS; i++)
+        dense += d->recent_jumps[i];
+    d->densest_jumps = fmax(d->densest_jumps, dense);
+    d->equal += total(jump) <= 0;
 }
 
 static void take_signal(struct toc_domain *d, toc_lanes x, toc_lanes wide)
 {
     toc_lanes raw = x - toc_lanes_load(d->noise_sum) / (double)(d->n_noise > 0 ? d->n_noise : 1);
-    toc_lanes jump = toc_lanes_abs(x - toc_lanes_load(d->last));
     double energy = total(wide * wide), dense = 0;
 
     if (d->n == 0)
@@ -132,18 +160,15 @@ static void take_signal(struct toc_domain *d, toc_lanes x, toc_lanes wide)
     add_to(d->signal_raw, raw * raw);
     add_to(d->signal_sum, raw);
     raise_to(d->peak, toc_lanes_abs(raw));
-    raise_to(d->jump, jump);
-    add_to(d->lag[0], wide * wide);
-    if (d->n > 0)
-        add_to(d->lag[1], wide * toc_lanes_load(d->last_wide[0]));
-    if (d->n > 1)
-        add_to(d->lag[2], wide * toc_lanes_load(d->last_wide[1]));
+    take_jump(d, toc_lanes_abs(x - toc_lanes_load(d->last)));
+    add_to(d->signal_wide, wide * wide);
+    if (d->n >= TONE_FROM)
+        take_products(d, wide);
     d->recent[d->n % DENSE_ROWS] = energy;
     for (int i = 0; i < DENSE_ROWS; i++)
         dense += d->recent[i];
     d->densest = fmax(d->densest, dense);
     d->first += d->n < FIRST_ROWS ? energy : 0;
-    d->equal += total(jump) <= 0;
     note_step(d, energy, d->n++, &d->step_most);
 }
 
@@ -231,7 +256,7 @@ static int measure_components(const struct toc_domain *d, float *ret)
 
     for (int c = 0; c < TOC_COMPONENTS; c++) {
         n += d->live[c];
-        power[c] = added(d->lag[0][c] / d->n, d->noise_wide[c] / d->n_noise);
+        power[c] = added(d->signal_wide[c] / d->n, d->noise_wide[c] / d->n_noise);
         all += power[c];
         if (power[c] > most) {
             most = power[c];
@@ -246,7 +271,7 @@ static int measure_components(const struct toc_domain *d, float *ret)
 
 static void measure_course(const struct toc_domain *d, float *ret)
 {
-    double all = sum3(d->lag[0]), strongest = fmax(d->step_most, d->step);
+    double all = sum3(d->signal_wide), strongest = fmax(d->step_most, d->step);
     double newest = d->n >= STEP_ROWS ? d->step_last : d->step;
 
     ret[16] = all > 0 ? (float)fmin(d->densest / all, 1) : 0;
@@ -254,21 +279,28 @@ static void measure_course(const struct toc_domain *d, float *ret)
     ret[23] = amplitude(d->noise_most / STEP_ROWS / (sum3(d->noise_wide) / d->n_noise));
     ret[24] = all > 0 ? amplitude(d->first / (d->n < FIRST_ROWS ? d->n : FIRST_ROWS) / (all / d->n)) : 0;
     ret[25] = (float)d->equal / (float)d->n;
+    ret[26] = ret[27] = 0;
+    if (d->n > 2 * JUMP_ROWS && d->noise_jumps > 0) {
+        double noise = d->noise_jumps / d->n_noise;
+
+        ret[26] = amplitude((d->jumps - d->densest_jumps) / (d->n - JUMP_ROWS) / noise);
+        ret[27] = amplitude(d->densest_jumps / JUMP_ROWS / noise);
+    }
 }
 
-/* Levinson's recursion, two steps. */
+/* x_t = p x_t-1 + q x_t-2 by least squares. */
 static void measure_tone(const struct toc_domain *d, int c, float *ret)
 {
-    double r0 = d->lag[0][c], first, rest, second;
+    double det = d->one[c] * d->two[c] - d->lag_both[c] * d->lag_both[c], p, q, cosine;
 
     ret[18] = ret[19] = 0;
-    if (!(r0 > 0))
+    if (d->n < TONE_FROM + 8 || !(d->own[c] > 0) || !(det > 0))
         return;
-    first = fmin(fmax(d->lag[1][c] / r0, -0.99999), 0.99999);
-    rest = 1 - first * first;
-    second = fmin(fmax((d->lag[2][c] - first * d->lag[1][c]) / (r0 * rest), -0.99999), 0.99999);
-    ret[18] = level(rest * (1 - second * second));
-    ret[19] = level(acos(first) / (2 * M_PI) * TOC_MODEL_RATE_HZ);
+    p = (d->lag_one[c] * d->two[c] - d->lag_two[c] * d->lag_both[c]) / det;
+    q = (d->lag_two[c] * d->one[c] - d->lag_one[c] * d->lag_both[c]) / det;
+    cosine = d->lag_one[c] / sqrt(d->own[c] * d->one[c]);
+    ret[18] = level((d->own[c] - p * d->lag_one[c] - q * d->lag_two[c]) / d->own[c]);
+    ret[19] = level(acos(fmin(fmax(cosine, -0.99999), 0.99999)) / (2 * M_PI) * TOC_MODEL_RATE_HZ);
 }
 
 static void measure_raw(const struct toc_domain *d, float *ret)
@@ -296,9 +328,11 @@ bool toc_domain_measure(const struct toc_domain *d, float ret_measures[TOC_DOMAI
     measure_course(d, ret_measures);
     measure_tone(d, loudest, ret_measures);
     measure_raw(d, ret_measures);
-    for (int i = 0; i < TOC_DOMAIN_MEASURES; i++)
+    for (int i = 0; i < TOC_DOMAIN_MEASURES; i++) {
         if (!isfinite(ret_measures[i])) /* absurd input: sums that left the range of doubles */
             return false;
+        ret_measures[i] = fminf(fmaxf(ret_measures[i], -LEVEL_MOST), LEVEL_MOST);
+    }
     return true;
 }
 

@@ -16,14 +16,16 @@
  *   15      1 when there is one component, else 0
  *   16      share of the densest 50 ms in the energy since the onset (wide): a spike has it all
  *   17      log10 amplitude of the newest 0.1 s over the strongest 0.1 s (wide): a short burst is over
- *   18 19   log10 of what an autoregression of two terms leaves unexplained, and of the frequency the first term stands for:
- *           one pure tone leaves nothing (the wide component with the most added)
+ *   18 19   log10 of what two samples leave unexplained of the next one (least squares from 0.12 s after the onset), and of the
+ *           frequency of zero crossings: one pure tone leaves nothing (the wide component with the most added)
  *   20      |mean| over RMS of the raw signal of the component with the largest excursion: a step is one-sided
  *   21      log10 of its largest excursion over the RMS before
  *   22      log10 of its largest jump from sample to sample over that excursion
  *   23      log10 amplitude of the loudest 0.1 s before the onset over the noise (wide): a restless place
  *   24      log10 amplitude of the first 0.2 s over all since the onset (wide): how sudden
  *   25      share of samples since the onset that equal the one before on all components: a dead line
+ *   26 27   log10 amplitude over the noise of the jumps from sample to sample: without the densest 0.1 s, and in it. A spike or
+ *           a step is one jump in the same noise as before
  */
 #ifndef TOC_CORE_DOMAIN_H
 #define TOC_CORE_DOMAIN_H
@@ -35,7 +37,7 @@
 #include "core/window.h"
 
 #define TOC_DOMAIN_BANDS 6
-#define TOC_DOMAIN_MEASURES 26
+#define TOC_DOMAIN_MEASURES 28
 #define TOC_DOMAIN_NOISE_ROWS 300 /* rows before the onset it asks for; with less than 100 it says nothing */
 #define TOC_DOMAIN_ROWS_MAX 400   /* since the onset: what comes after 4 s changes nothing any more */
 
@@ -49,12 +51,14 @@ struct toc_domain {
     double high_z[TOC_DOMAIN_BANDS + 1][2][4], low_z[TOC_DOMAIN_BANDS][2][4]; /* filters: bands, then wide */
     double noise_band[TOC_DOMAIN_BANDS][4], signal_band[TOC_DOMAIN_BANDS][4]; /* sums of squares */
     double noise_wide[4], noise_raw[4], noise_sum[4];
-    double signal_raw[4], signal_sum[4], lag[3][4]; /* lag 0 is the wide power */
+    double signal_raw[4], signal_sum[4], signal_wide[4];
+    double own[4], one[4], two[4], lag_one[4], lag_two[4], lag_both[4]; /* products of a wide sample and the two before */
     double last_wide[2][4];
     double peak[4], jump[4]; /* raw */
     double recent[5];        /* wide energy of the last samples, by n % 5 */
     double step, step_most, step_last, noise_most; /* wide energy of a tenth of a second */
     double densest, first;
+    double noise_jumps, jumps, recent_jumps[10], densest_jumps; /* energies, recent by n % 10 */
     uint32_t equal;
 };
 

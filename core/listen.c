@@ -33,6 +33,8 @@
 #define NOISE_STEPS 50u       /* 5 s before an onset */
 #define WORKS 8               /* models at once: pickers that come, go and shadow, estimators likewise */
 #define FOLLOWED 2            /* arrivals followed at once: a second quake in the coda of the first */
+#define LOUD_DB 26.0f         /* as in core/associator.c: no S and no coda rises so far above the seconds before it ... */
+#define LOUD_AFTER_NS (2 * TOC_NS_PER_S) /* ... once those hold some of the P */
 #define STALE_NS (60 * TOC_NS_PER_S)
 #define LATE_NS (30 * TOC_NS_PER_S)
 #define CLIP_MEMORY (30 * TOC_MODEL_RATE_HZ) /* rows */
@@ -442,6 +444,14 @@ static struct toc_verdict judge(const struct toc_listener *l, struct followed *f
     return toc_domain_judge(&f->domain);
 }
 
+/* What was followed before ends where another quake's P stands far above it, else its size would be that of the other. */
+static void end_older(struct toc_listener *l, const struct toc_pick *pick)
+{
+    for (int i = 0; i < FOLLOWED; i++)
+        if (pick->snr_db >= LOUD_DB && pick->time - l->followed[i].onset >= LOUD_AFTER_NS)
+            l->followed[i].active = false;
+}
+
 static int64_t step_of(toc_ns time)
 {
     return time / (TOC_STEP_SAMPLES * TOC_GRID_NS);
@@ -470,6 +480,7 @@ static bool start_estimator(struct toc_listener *l, struct followed *f, const st
 
 static void follow(struct toc_listener *l, struct toc_pick *pick, int64_t end_row)
 {
+    end_older(l, pick);
     struct followed *f = free_slot(l);
     if (!start_estimator(l, f, pick))
         return;

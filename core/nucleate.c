@@ -25,6 +25,7 @@
 #define CHANCE_SITES 4
 #define WIDTH_MIN_S 0.3
 #define FRONT_APERTURE_KM 25.0
+#define FRONT_FOREIGN 0.5
 #define FRONT_KMS 10.0
 #define FRONT_HALF 10     /* slownesses to either side of zero */
 #define FRONT_ANCHORS 8
@@ -536,6 +537,15 @@ static int point_sites(const struct toc_nucleate *w, double t0, const uint8_t *i
     return sites;
 }
 
+static double mean_foreign(const struct toc_nucleate *w, const uint8_t *indices, size_t n)
+{
+    double sum = 0.0;
+
+    for (size_t k = 0; k < n; k++)
+        sum += w->picks[indices[k]].foreign;
+    return sum / (double)n;
+}
+
 /* A front from far away, or a glitch that hits all at once, is faster along the surface than any quake of ours. While a
  * front explains the sites as well as the point does, nobody can tell them apart: the next pick will. */
 static bool is_front(const struct toc_nucleate *w, double t0, const uint8_t *indices, size_t n)
@@ -543,7 +553,7 @@ static bool is_front(const struct toc_nucleate *w, double t0, const uint8_t *ind
     const double step = 1.0 / FRONT_KMS / FRONT_HALF;
     int point = point_sites(w, t0, indices, n);
 
-    if (aperture_km(w, indices, n) < FRONT_APERTURE_KM)
+    if (aperture_km(w, indices, n) < FRONT_APERTURE_KM && mean_foreign(w, indices, n) < FRONT_FOREIGN)
         return false;
     for (int y = -FRONT_HALF; y <= FRONT_HALF; y++)
         for (int x = -FRONT_HALF; x <= FRONT_HALF; x++)

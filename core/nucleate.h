@@ -16,7 +16,7 @@
  *   exp(-2 w rate_i): as many coincidences would be seen in N' sites that pick at rate_i without cause; w is the
  *   largest residual, corrected for the four fitted parameters, at least 0.3 s and at most the match tolerance. A
  *   noisy minute asks for more sites.
- *   no front: over 25 km and more, a plane wave faster than 10 km/s explains (within 0.4 s) fewer sites than the point
+ *   no front: over 25 km and more (any width, when the arrivals are on average foreign by 0.5 and more, core/domain.h), a plane wave faster than 10 km/s explains (within 0.4 s) fewer sites than the point
  *   does (within 0.4 s). A teleseism or a glitch on all sites at once never passes; about one quake of four waits for a
  *   fifth or sixth site because of it, as long as its first four arrivals could be either
  */
@@ -38,6 +38,7 @@ struct toc_nucleate_pick {
     uint32_t site;
     double time_s, sigma_s;
     double rate_hz; /* picks without cause at this site and time */
+    double foreign; /* probability that no local quake made it */
     uint32_t tag;   /* the caller's */
 };
 

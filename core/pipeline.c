@@ -35,10 +35,17 @@
 #define UPDATE_NS (TOC_NS_PER_S / 10) /* an open event is thought over at least this often */
 #define LOCATE_NS TOC_NS_PER_S        /* ... and relocated, for the sites that stay silent */
 #define HOP_ROWS_MAX 100u
+#define NOISY_RATE_HZ (60.0 / 3600) /* a noisy station is taken to pick once a minute without cause */
+#define LONE_S 86400.0        /* lone picks are forgotten within a day or so */
+#define LONE_MOST 8.0         /* ... counted up to this many times the limit: a bad day does not mark a station for weeks */
+#define LONE_OTHERS 4.0       /* more than the others: so many times what half of them have. A swarm makes everybody's picks lone */
 
 /* What the operator asks of each listener. */
 struct heard {
     uint64_t samples, gaps, picks;
+    double lone; /* P picks without an event, fading with LONE_S, as of lone_at */
+    toc_ns lone_at;
+    bool noisy;
 };
 
 /* What the pipeline keeps beside each event the associator owns. */
@@ -475,6 +482,55 @@ static struct watch *watch_of(struct toc_pipeline *p, uint64_t event)
     return empty;
 }
 
+static double lone_picks(const struct heard *h, toc_ns now)
+{
+    return h->lone > 0 ? h->lone * exp(-toc_s_from_ns(now - h->lone_at) / LONE_S) : 0;
+}
+
+/* Do half of the others have at least a quarter of what this one has? */
+static bool others_too(const struct toc_pipeline *p, uint32_t listener, toc_ns now)
+{
+    double quarter = lone_picks(&p->heard[listener], now) / LONE_OTHERS;
+    uint32_t as_many = 0, others = 0;
+    for (uint32_t i = 0; i < p->n_listeners; i++) {
+        if (i == listener || p->heard[i].samples == 0)
+            continue;
+        others++;
+        as_many += lone_picks(&p->heard[i], now) >= quarter;
+    }
+    return others > 0 && 2 * as_many >= others;
+}
+
+/* Noisy above the limit, quiet again below half of it. */
+static void weigh_noise(struct toc_pipeline *p, uint32_t listener, toc_ns now)
+{
+    struct heard *h = &p->heard[listener];
+    double limit = p->settings.associator.noisy_per_day, n = lone_picks(h, now);
+    if (n > limit && !h->noisy)
+        h->noisy = !others_too(p, listener, now);
+    else if (n < limit / 2)
+        h->noisy = false;
+}
+
+static void count_lone(struct toc_pipeline *p, toc_ns now)
+{
+    const uint32_t *groups;
+    size_t n = toc_associator_take_lost(p->associator, &groups);
+    for (size_t i = 0; i < n; i++) {
+        struct heard *h = &p->heard[groups[i]];
+        h->lone = fmin(lone_picks(h, now) + 1, LONE_MOST * p->settings.associator.noisy_per_day);
+        h->lone_at = now;
+        weigh_noise(p, groups[i], now);
+    }
+}
+
+/* Its own status, and noisy where that is all there is to say. */
+static enum toc_station_status status_of(const struct toc_pipeline *p, uint32_t listener, toc_ns now)
+{
+    enum toc_station_status status = toc_listener_status(p->listeners[listener], now);
+    return status == TOC_STATION_OK && p->heard[listener].noisy ? TOC_STATION_NOISY : status;
+}
+
 static void refresh_site(struct toc_pipeline *p, uint32_t listener, toc_ns now)
 {
     struct toc_site *site = &p->sites[p->site_of[listener]];
@@ -482,11 +538,14 @@ static void refresh_site(struct toc_pipeline *p, uint32_t listener, toc_ns now)
     if (until > site->picked_until)
         site->picked_until = until;
     site->usable = false;
+    site->lone_rate_hz = 0;
     for (uint32_t i = listener; i > 0 && p->site_of[i - 1] == p->site_of[listener]; i--)
         listener = i - 1;
     for (uint32_t i = listener; i < p->n_listeners && p->site_of[i] == p->site_of[listener]; i++) {
-        enum toc_station_status status = toc_listener_status(p->listeners[i], now);
-        site->usable |= status == TOC_STATION_OK || status == TOC_STATION_CLIPPED;
+        enum toc_station_status status = status_of(p, i, now);
+        site->usable |= status == TOC_STATION_OK || status == TOC_STATION_CLIPPED || status == TOC_STATION_NOISY;
+        if (p->heard[i].noisy)
+            site->lone_rate_hz = fmax(site->lone_rate_hz, NOISY_RATE_HZ);
     }
 }
 
@@ -507,13 +566,13 @@ static void associate(struct toc_pipeline *p, const struct toc_pick *pick, toc_n
         w->news = true;
 }
 
-/* The associator is told when a P passes its limit, this way or that, and of the first verdict. */
+/* The associator is told when a P passes its limit, this way or that, and how things stand each publish_s. */
 static void note_verdict(struct toc_pipeline *p, const struct toc_estimate *e, toc_ns now)
 {
     const struct toc_estimate *last = &p->estimates[e->pick_id % ESTIMATES_KEPT];
     double limit = p->settings.associator.foreign;
     struct toc_event *event;
-    if (last->pick_id == e->pick_id && ((double)last->domain.foreign >= limit) == ((double)e->domain.foreign >= limit))
+    if (last->pick_id == e->pick_id && !is_published(p, e) && ((double)last->domain.foreign >= limit) == ((double)e->domain.foreign >= limit))
         return;
     enum toc_assoc result =
         toc_associator_judge(p->associator, e->pick_id, &e->domain, p->sites, p->n_sites, now, &event);
@@ -564,6 +623,7 @@ static void describe_station(const struct toc_pipeline *p, const struct toc_even
                   : ep->left_out ? left_out_reason(ep->pick.domain.kind)
                   : !ep->used ? "arrival does not fit the origin"
                   : !m      ? "time only: no gain or too little signal"
+                  : p->heard[ep->pick.group].noisy ? "time and size; noisy station: counted for little at the start"
                   : m->saturated ? "time; size is a lower bound: clipped or window too short"
                                  : "time and size";
 }
@@ -917,6 +977,10 @@ void toc_pipeline_tick(struct toc_pipeline *p, toc_ns now)
         hurry_silent(p, now);
         expire_compared(p, now);
         p->stats.picks_unassociated += toc_associator_tick(p->associator, p->sites, p->n_sites, now);
+        count_lone(p, now);
+        for (uint32_t i = 0; i < p->n_listeners; i++)
+            if (p->heard[i].noisy)
+                weigh_noise(p, i, now);
         p->ticked = now;
     }
     update_events(p, now);
@@ -999,7 +1063,7 @@ int toc_pipeline_group(const struct toc_pipeline *p, size_t index, struct toc_gr
         return -ENOENT;
     const struct toc_listener *l = p->listeners[index];
     const struct toc_channel *place = toc_group_place(toc_listener_group(l));
-    *ret_group = (struct toc_group_report){.status = toc_listener_status(l, p->clock),
+    *ret_group = (struct toc_group_report){.status = status_of(p, (uint32_t)index, p->clock),
                                            .latitude_deg = place->latitude_deg,
                                            .longitude_deg = place->longitude_deg,
                                            .newest = toc_group_newest(toc_listener_group(l)),

@@ -54,6 +54,7 @@ struct toc_associator_settings {
     double max_distance_km;   /* from the first station of the event: 10..2000 */
     double min_expected;      /* share of sites that should have seen it and did, to open: 0..1 */
     double close_s;           /* an event without news is closed after: 10..3600 */
+    double noisy_per_day;     /* a station with more lone P picks a day than this, and than its neighbours, is noisy: 1..1000 */
     double foreign;           /* a P is left out while teleseism, noise and calibration together are this likely: 0.5..1 */
 };
 
@@ -98,7 +99,7 @@ struct toc_settings {
         .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 3},                                               \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
-                       .min_expected = 0.4, .close_s = 120, .foreign = 0.97},                                                     \
+                       .min_expected = 0.4, .close_s = 120, .noisy_per_day = 6, .foreign = 0.95},                                                     \
         .fusion = {.lstm_weight = 0.5, .between_sigma = 0.15},                                                   \
         .alert = {.tentative_score = 0.3, .alert_score = 0.6, .cancel_score = 0.2, .min_magnitude = 3.5,         \
                   .sure_sigmas = 1, .min_sites = 4, .update_magnitude = 0.2, .update_km = 5,                     \

@@ -303,6 +303,7 @@ const char *toc_station_status_str(enum toc_station_status status)
         [TOC_STATION_OK] = "ok", [TOC_STATION_NO_DATA] = "no data", [TOC_STATION_STALE] = "stale",
         [TOC_STATION_WARMING] = "warming up", [TOC_STATION_NO_METADATA] = "no metadata",
         [TOC_STATION_NO_VERTICAL] = "no vertical", [TOC_STATION_LOW_RATE] = "rate below 20 Hz",
-        [TOC_STATION_LATE] = "late", [TOC_STATION_CLIPPED] = "clipped", [TOC_STATION_FLAT] = "flat"};
+        [TOC_STATION_LATE] = "late", [TOC_STATION_CLIPPED] = "clipped", [TOC_STATION_FLAT] = "flat",
+        [TOC_STATION_NOISY] = "noisy"};
     return status < TOC_STATION_STATUS_COUNT ? text[status] : "?";
 }

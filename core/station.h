@@ -87,6 +87,7 @@ enum toc_station_status {
     TOC_STATION_LATE,        /* newest data older than 30 s */
     TOC_STATION_CLIPPED,     /* picks count, amplitudes do not */
     TOC_STATION_FLAT,        /* a constant: dead sensor */
+    TOC_STATION_NOISY,       /* picks too often what nobody else has: its picks count for less (core/associator.h) */
     TOC_STATION_STATUS_COUNT
 };
 
@@ -98,7 +99,8 @@ struct toc_site {
     char name[TOC_SID_SIZE]; /* NET_STA */
     double latitude_deg, longitude_deg;
     double elevation_km;
-    bool usable;             /* at least one group is TOC_STATION_OK or CLIPPED */
+    bool usable;             /* at least one group is TOC_STATION_OK, CLIPPED or NOISY */
+    double lone_rate_hz;     /* how often it picks P that belong to no event; 0: as any */
     toc_ns picked_until;     /* the picker has seen all data up to here; TOC_NS_NONE nothing */
 };
 

@@ -239,6 +239,8 @@ static const struct toc_row config_rows[] = {
     NUMBER("associator.min_expected", core.associator.min_expected, 0, 1, NULL,
            "Share of the sites that should have seen the event and did, to open it."),
     NUMBER("associator.close_s", core.associator.close_s, 10, 3600, "s", "An event without news is closed after this."),
+    NUMBER("associator.noisy_per_day", core.associator.noisy_per_day, 1, 1000, NULL,
+           "A station with more P picks a day that belong to no event, and far more than the others, is noisy."),
     NUMBER("associator.foreign", core.associator.foreign, 0.5, 1, NULL,
            "A P is left out while it is this likely to be a teleseism, noise or the instrument's own."),
 

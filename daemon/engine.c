@@ -157,7 +157,8 @@ void toc_engine_heartbeat(const struct toc_engine *engine, toc_ns now, struct to
     struct toc_group_report group;
 
     for (size_t i = 0; i < total && toc_pipeline_group(engine->pipeline, i, &group) == 0; i++) {
-        bool up = group.status == TOC_STATION_OK || group.status == TOC_STATION_CLIPPED;
+        bool up = group.status == TOC_STATION_OK || group.status == TOC_STATION_CLIPPED ||
+                  group.status == TOC_STATION_NOISY;
 
         beat.stations_up += up;
         if (up && group.newest != TOC_NS_NONE)

@@ -197,7 +197,7 @@ static uint32_t watch_stations(struct toc_daemon *d)
     for (size_t i = 0; toc_pipeline_group(d->engine.pipeline, i, &g) == 0; i++) {
         tell_change(d, &g, (enum toc_station_status)d->seen[i]);
         d->seen[i] = (uint8_t)g.status;
-        up += is_up(g.status);
+        up += is_up(g.status) || g.status == TOC_STATION_NOISY;
     }
     return up;
 }

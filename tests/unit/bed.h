@@ -109,7 +109,7 @@ static void bed_unmake(void)
     toc_scenario_destroy(bed.scenario);
 }
 
-static int bed_by_arrival(const void *a, const void *b)
+static inline int bed_by_arrival(const void *a, const void *b)
 {
     const struct bed_packet *x = a, *y = b;
     if (x->arrival != y->arrival)

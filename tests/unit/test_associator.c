@@ -495,6 +495,66 @@ static void a_pick_withdrawn_while_it_waits_is_forgotten(void **state)
     assert_int_equal(add(f, &picks[1], &joined), TOC_ASSOC_HELD);
 }
 
+static void a_foreign_pick_waits_until_it_is_none(void **state)
+{
+    const struct toc_verdict foreign = {TOC_DOMAIN_TELESEISM, 0.97f, 0.99f}, local = {TOC_DOMAIN_LOCAL, 0.9f, 0.05f};
+    struct fixture *f = *state;
+    struct quake q = quake_at(0, 0, 9, 0);
+    struct toc_event *event = NULL;
+    uint64_t ids[12];
+
+    quake_net_random(&f->net, 12, 40);
+    quake_net_until(&f->net, q.time + 30 * TOC_NS_PER_S);
+    for (uint32_t i = 0; i < 12; i++) {
+        struct toc_pick pick = quake_pick(f->next_id++, i, TOC_PHASE_P, quake_arrival(f->travel, &q, &f->net.sites[i], TOC_PHASE_P));
+
+        pick.domain = foreign;
+        ids[i] = pick.id;
+        assert_int_equal(toc_associator_add(f->associator, &pick, f->net.sites, 12, q.time + 15 * TOC_NS_PER_S, &event),
+                         TOC_ASSOC_HELD);
+    }
+    assert_int_equal(toc_associator_count(f->associator), 0);
+    for (uint32_t i = 0; i < 12; i++)
+        (void)toc_associator_judge(f->associator, ids[i], &local, f->net.sites, 12, q.time + 16 * TOC_NS_PER_S, &event);
+    assert_int_equal(toc_associator_count(f->associator), 1);
+    event = toc_associator_event(f->associator, 0);
+    assert_int_equal(event->n_picks, 12);
+    assert_int_equal(toc_associator_judge(f->associator, ids[3], &foreign, f->net.sites, 12, q.time + 17 * TOC_NS_PER_S, &event),
+                     TOC_ASSOC_JOINED);
+    assert_int_equal(toc_associator_judge(f->associator, ids[3], &foreign, f->net.sites, 12, q.time + 17 * TOC_NS_PER_S, &event),
+                     TOC_ASSOC_HELD); /* nothing new */
+    assert_int_equal(toc_associator_judge(f->associator, 9999, &foreign, f->net.sites, 12, q.time + 17 * TOC_NS_PER_S, &event),
+                     TOC_ASSOC_REJECTED);
+    toc_locate_update(f->locator, event, f->net.sites, 12, q.time + 17 * TOC_NS_PER_S);
+    for (uint16_t i = 0; i < event->n_picks; i++) {
+        assert_true(event->picks[i].left_out == (event->picks[i].pick.id == ids[3]));
+        assert_true(event->picks[i].used != event->picks[i].left_out);
+    }
+    assert_int_equal(event->origin.used_sites, 11);
+}
+
+/* Who left without an event is told, but for what surely was a small quake near by. */
+static void lone_picks_are_told(void **state)
+{
+    struct fixture *f = *state;
+    const uint32_t *groups = NULL;
+    struct toc_event *event = NULL;
+    toc_ns late = QUAKE_EPOCH + 200 * TOC_NS_PER_S;
+
+    quake_net_random(&f->net, 3, 40);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct toc_pick pick = quake_pick(f->next_id++, i, i < 2 ? TOC_PHASE_P : TOC_PHASE_S, QUAKE_EPOCH);
+
+        if (i == 1)
+            pick.domain = (struct toc_verdict){TOC_DOMAIN_LOCAL, 0.95f, 0.02f};
+        assert_int_equal(toc_associator_add(f->associator, &pick, f->net.sites, 3, QUAKE_EPOCH, &event), TOC_ASSOC_HELD);
+    }
+    assert_int_equal(toc_associator_tick(f->associator, f->net.sites, 3, late), 3);
+    assert_int_equal(toc_associator_take_lost(f->associator, &groups), 1);
+    assert_int_equal(groups[0], 0);
+    assert_int_equal(toc_associator_take_lost(f->associator, &groups), 0);
+}
+
 static void bad_picks_are_rejected(void **state)
 {
     struct fixture *f = *state;
@@ -654,6 +714,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revision_replaces, setup, teardown),
         cmocka_unit_test_setup_teardown(a_withdrawn_pick_counts_for_nothing_until_it_is_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pick_withdrawn_while_it_waits_is_forgotten, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_foreign_pick_waits_until_it_is_none, setup, teardown),
+        cmocka_unit_test_setup_teardown(lone_picks_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_picks_are_rejected, setup, teardown),
         cmocka_unit_test_setup_teardown(held_picks_leave_with_age_and_room_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(events_close_after_silence, setup, teardown),

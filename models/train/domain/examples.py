@@ -20,7 +20,7 @@ import simulated  # noqa: E402
 
 RATE = 100
 NOISE, AFTER = 300, 400
-MEASURES = 26
+MEASURES = 28
 ENDS = (5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200, 300, 400)
 CLASSES = ("local quake", "teleseism", "blast", "noise", "calibration")
 LOCAL, TELESEISM, BLAST, NOISY, CALIBRATION = range(5)
@@ -92,6 +92,28 @@ def picked(rows, onset):
     seen = np.mean(sosfilt(BAND, rows[:, live] - rows[0, live], axis=0) ** 2, axis=1)
     smooth = np.convolve(seen, np.ones(20) / 20)[:len(seen)]
     return smooth[onset:onset + 200].max() > 3 * np.mean(smooth[150:onset])
+
+
+def seen_at(rows, at, rng):
+    """Where a picker of 2-20 Hz would put a far P that begins at sample `at`; None: it would see nothing."""
+    live = np.isfinite(rows).all(0)
+    seen = np.mean(sosfilt(BAND, rows[:, live] - rows[0, live], axis=0) ** 2, axis=1)
+    smooth = np.convolve(seen, np.ones(20) / 20)[:len(seen)]
+    late = np.flatnonzero(smooth[at:at + 600] > 2.5 * np.mean(smooth[150:at]))
+    return at + int(late[0]) - int(rng.integers(0, 25)) if len(late) else None
+
+
+def records(path):
+    """(head, rows) of a file of tocsin-sim train (tests/sim/records.h)."""
+    raw, at, size = np.fromfile(path, "u1"), 0, simulated.HEAD.itemsize
+    os.remove(path)
+    while at < len(raw):
+        head = raw[at:at + size].view(simulated.HEAD)[0]
+        n = int(head["n"])
+        rows = raw[at + size:at + size + 12 * n].view("<f4").reshape(n, 3).astype("f8")
+        at += size + 13 * n
+        if np.isfinite(rows).all():
+            yield head, rows
 
 
 # ---- spoiling ---------------------------------------------------------------------------------------------------------
@@ -181,13 +203,7 @@ def add_teleseism(quiet, at, rng, make=teleseism):
     before = sosfilt(FAR, quiet[:, live] - quiet[0, live], axis=0)
     size = np.exp(rng.uniform(np.log(2), np.log(600))) * rms(before[100:]) / rms(sosfilt(FAR, wave[:500, live], axis=0))
     rows[at:] += wave * size
-    seen = np.sqrt(np.nanmean(sosfilt(BAND, rows[:, live] - rows[0, live], axis=0) ** 2, axis=1))
-    smooth = np.convolve(seen ** 2, np.ones(20) / 20)[:len(seen)]
-    level = np.mean(smooth[150:at])
-    late = np.flatnonzero(smooth[at:at + 600] > 2.5 * level)
-    if len(late) == 0:
-        return rows, None
-    return rows, at + int(late[0]) - int(rng.integers(0, 25))
+    return rows, seen_at(rows, at, rng)
 
 
 # ---- artefacts --------------------------------------------------------------------------------------------------------
@@ -321,18 +337,25 @@ class Maker:
             rows = rows[onset - NOISE:onset + AFTER]
             yield thin(rows, NOISE, self.rng), NOISE, "made"
 
-    def simulated(self, tool, count, seed, scratch, kind=None):
-        """Records of `tocsin-sim train` (read as models/train/estimator/simulated.py reads them)."""
-        path = os.path.join(scratch, "domain_%s_%d.bin" % (kind or "quake", seed))
-        subprocess.run([tool, "train", "--seed", str(seed), "--count", str(count), "--out", path] +
-                       (["--kind", kind] if kind else []), check=True)
-        data = np.fromfile(path, simulated.RECORD)
-        os.remove(path)
-        for one in data:
-            onset = int(one["p"]) + int(np.clip(8 * self.rng.standard_normal(), -20, 25))
-            rows = one["rows"][onset - NOISE:onset + AFTER].astype("f8")
-            if picked(rows, NOISE):
-                yield thin(clipped(rows, NOISE, self.rng), NOISE, self.rng), NOISE, "simulated"
+    def simulated(self, tool, kind, count, seed, scratch):
+        """Records of `tocsin-sim train` where a picker would see something; a far P where it would see it."""
+        path = os.path.join(scratch, "domain_%s_%d.bin" % (kind, seed))
+        subprocess.run([tool, "train", "--seed", str(seed), "--count", str(count), "--kind", kind, "--before", "6",
+                        "--after", "10", "--out", path], check=True)
+        for head, rows in records(path):
+            at = int(head["p"] if kind != "nuisance" else head["p2"])
+            if at < 550 or at + AFTER + 30 > len(rows) or not picked(rows[at - NOISE:at + AFTER], NOISE):
+                continue
+            if kind == "teleseism":
+                at = seen_at(rows, at, self.rng)
+            elif kind != "nuisance":
+                at += int(np.clip(8 * self.rng.standard_normal(), -20, 25))
+            if at is None or at + AFTER > len(rows):
+                continue
+            cut = rows[at - NOISE:at + AFTER]
+            if kind == "quake":
+                cut = clipped(cut, NOISE, self.rng)
+            yield thin(cut, NOISE, self.rng), NOISE, "simulated", int(head["region"])
 
     def artefacts(self, count):
         for _ in range(count):
@@ -340,15 +363,22 @@ class Maker:
             yield add_artefact(self.quiet_rows(NOISE + AFTER + 40), at, self.rng)[:NOISE + AFTER], NOISE, "made"
 
 
+GROUND = (0, 1)  # nuisances of tests/sim that are of the ground: footsteps, vehicles
+
+
 def measure(cutter, examples, kind):
-    """[(kind, number of the example, end, measures, what it came from)]"""
+    """kind None: the simulator's nuisances, each of its own class. @return [(kind, number of the example, end, measures, what it came from)]"""
     out = []
-    for k, (rows, onset, source) in enumerate(examples):
+    for k, (rows, onset, source, *rest) in enumerate(examples):
+        if rest and kind is None:
+            label = NOISY if rest[0] in GROUND else CALIBRATION
+        else:
+            label = kind
         ends = [e for e in ENDS if onset + e <= len(rows)]
         if not np.isfinite(rows).any() or not ends:
             continue
         got = cutter(rows, onset, ends)
         for e, line in zip(ends, got):
             if np.isfinite(line[:MEASURES]).all():
-                out.append((kind, k, e, line, source))
+                out.append((label, k, e, line, source))
     return out
