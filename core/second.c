@@ -173,14 +173,17 @@ static double half_span(const double *share, double centre)
     return (whole - fmin(more, 1)) / 2;
 }
 
+/* A time that is known worse than the one so far is no news. */
 static void read_place(const float *logits, int64_t at, struct toc_pick *pick)
 {
     double share[TOC_SECOND_BINS], bin_s = BIN_ROWS * 1e-9 * (double)TOC_GRID_NS;
     shares(logits, TOC_SECOND_BINS, share);
     double centre = middle(share, likeliest(share)), half_s = half_span(share, centre) * bin_s;
-    double after_s = (centre - TOC_SECOND_BINS / 2.0) * bin_s;
-    pick->time = at * TOC_GRID_NS + toc_ns_from_s(after_s);
-    pick->sigma_s = (float)fmin(fmax(half_s, SIGMA_LEAST_S), SIGMA_MOST_S);
+    double sigma_s = fmin(fmax(half_s, SIGMA_LEAST_S), SIGMA_MOST_S);
+    if (!(sigma_s < (double)pick->sigma_s))
+        return;
+    pick->time = at * TOC_GRID_NS + toc_ns_from_s((centre - TOC_SECOND_BINS / 2.0) * bin_s);
+    pick->sigma_s = (float)sigma_s;
 }
 
 static bool all_finite(const float *values, size_t n)

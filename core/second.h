@@ -63,8 +63,8 @@ void toc_second_rename(struct toc_second *second, uint64_t from, uint64_t to);
  *
  * A revision keeps id, declared, method, snr_db and polarity. Probability: of a P onset within 1 s of where it was
  * said; s_probability: that an S began there and no P. Time: the middle of the mass within 60 ms of the likeliest
- * place; sigma: half of the shortest span around it that holds 68 %, at least 0.02 s. When P is less likely than not,
- * time and sigma stay as they were. Standing: confirmed at confirm_threshold, withdrawn below withdraw_threshold, else
+ * place; sigma: half of the shortest span around it that holds 68 %, at least 0.02 s. When P is less likely than not, or
+ * this sigma is not smaller than the one so far, time and sigma stay as they were. Standing: confirmed at confirm_threshold, withdrawn below withdraw_threshold, else
  * open.
  *
  * @param scratch   for TOC_SECOND_ROWS rows of the model

@@ -276,6 +276,7 @@ static void a_flat_answer_is_wide_and_two_peaks_give_the_larger(void **state)
     float out[TOC_SECOND_OUTPUTS];
     struct toc_pick pick = pick_at(1, FIRST, FIRST + 10);
     (void)state;
+    pick.sigma_s = 2;
     answer(out, -4, 4, -4);
     toc_second_read(out, &settings, FIRST, &pick);
     assert_true((double)pick.sigma_s > 0.5 && (double)pick.sigma_s <= 1);
@@ -287,10 +288,23 @@ static void a_flat_answer_is_wide_and_two_peaks_give_the_larger(void **state)
     for (uint32_t k = 0; k < TOC_SECOND_BINS; k += TOC_SECOND_BINS - 1) { /* the edges */
         answer(out, -4, 4, -4);
         out[3 + k] = 9;
+        pick.sigma_s = 2;
         toc_second_read(out, &settings, FIRST, &pick);
         assert_true(llabs(pick.time - FIRST * TOC_GRID_NS - ((int64_t)k * 2 - 99) * TOC_GRID_NS) < 2000000);
         assert_true((double)pick.sigma_s > 0.0199 && (double)pick.sigma_s < 0.1);
     }
+}
+
+static void a_time_that_is_known_worse_is_not_taken(void **state)
+{
+    float out[TOC_SECOND_OUTPUTS];
+    struct toc_pick pick = pick_at(1, FIRST, FIRST + 10);
+    const toc_ns time = pick.time;
+    (void)state;
+    answer(out, -4, 4, -4); /* anywhere in 2 s */
+    toc_second_read(out, &settings, FIRST, &pick);
+    assert_int_equal(pick.standing, TOC_STANDING_CONFIRMED);
+    assert_true(pick.time == time && pick.sigma_s == 0.2f);
 }
 
 static void what_is_no_p_is_withdrawn_and_keeps_its_time(void **state)
@@ -376,6 +390,7 @@ int main(void)
                                        ON_BED(it_sees_what_was_kept),
                                        cmocka_unit_test(a_clear_p_is_confirmed_and_timed),
                                        cmocka_unit_test(a_flat_answer_is_wide_and_two_peaks_give_the_larger),
+                                       cmocka_unit_test(a_time_that_is_known_worse_is_not_taken),
                                        cmocka_unit_test(what_is_no_p_is_withdrawn_and_keeps_its_time),
                                        cmocka_unit_test(an_answer_that_is_no_number_changes_nothing),
                                        cmocka_unit_test(a_network_of_another_shape_is_refused),

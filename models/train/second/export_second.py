@@ -1,6 +1,6 @@
 """The trained second look as the file the daemon reads.
 
-    export_second.py second.pt ../../second/weights.safetensors --version 1 --confirm 0.5 --withdraw 0.05
+    export_second.py second.pt ../../second/weights.safetensors --version 1 --confirm 0.5 --withdraw 0.02
 """
 import argparse
 import os
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     args.add_argument("out")
     args.add_argument("--version", default="1")
     args.add_argument("--confirm", type=float, default=0.5)
-    args.add_argument("--withdraw", type=float, default=0.05)
+    args.add_argument("--withdraw", type=float, default=0.02)
     args.add_argument("--scale", type=float, default=1.0)
     args.add_argument("--bias", type=float, nargs=3, default=(0.0, 0.0, 0.0))
     opt = args.parse_args()

@@ -120,9 +120,15 @@ def place(share):
 class Looked:
     """A pick and what was said of it: revisions [(row, P, S, time s, sigma s)]."""
 
-    def __init__(self, now, at, probability):
-        self.now, self.at, self.probability = now, at, probability
+    def __init__(self, now, at, probability, sigma):
+        self.now, self.at, self.probability, self.sigma = now, at, probability, sigma
         self.revisions, self.peers = [], []
+
+
+def sigma_of(raw, now):
+    """Of a pick said at `now`, by the rules of core/picker.c."""
+    b = np.exp(raw[int(round(now * 100 + 1)) // ev.STRIDE - 1, 4])
+    return float(np.clip(np.sqrt(2) * b, 0.03, 1.0))
 
 
 @torch.no_grad()
@@ -139,11 +145,10 @@ def look(net, x, picks, scale, bias, batch=64):
         share = np.exp(out[:, 3:] - out[:, 3:].max(1, keepdims=True))
         share /= share.sum(1, keepdims=True)
         for k, (one, row) in enumerate(part):
-            last = one.revisions[-1] if one.revisions else (0, 0, 0, one.at, np.nan)
-            when, sigma = last[3], last[4]
-            if kind[k, 1] >= 0.5:
-                after, sigma = place(share[k])
-                when = rows[k] / 100 + after
+            when, sigma = one.revisions[-1][3:5] if one.revisions else (one.at, one.sigma)
+            after, width = place(share[k])
+            if kind[k, 1] >= 0.5 and width < sigma:
+                when, sigma = rows[k] / 100 + after, width
             one.revisions.append((row, float(kind[k, 1]), float(kind[k, 2]), when, sigma))
 
 
@@ -175,7 +180,7 @@ class Held:
             raw, x = ev.outputs(first, features, rows), np.array(features(rows))
             self.streams.append(one)
             for level in levels:
-                picks = [Looked(*p) for p in ev.emit(raw, 0, level)]
+                picks = [Looked(*p, sigma_of(raw, p[0])) for p in ev.emit(raw, 0, level)]
                 look(net, x, picks, scale, bias)
                 if peer:
                     ask_peer(peer, one, picks)
