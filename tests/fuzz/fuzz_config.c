@@ -35,7 +35,7 @@ static void check_ranges(const struct toc_schema *schema, const void *object)
         const struct toc_row *row = &schema->rows[i];
         const char *at = (const char *)object + row->offset;
 
-        if (row->type == TOC_ROW_NUMBER)
+        if (row->type == TOC_ROW_NUMBER && !((row->flags & TOC_ROW_AUTO) && *(const double *)at == TOC_AUTO))
             MUST(isfinite(*(const double *)at) && *(const double *)at >= row->min && *(const double *)at <= row->max);
         if (row->type == TOC_ROW_INTEGER)
             MUST(*(const int32_t *)at >= row->min && *(const int32_t *)at <= row->max);
