@@ -9,18 +9,8 @@ from . import baselines, classes, counting, paths, sets, variants
 from .progress import Progress
 
 RATES = (24.0, 12.0, 4.0)  # false P an hour of calibration noise at which recall is read
-GRID = (
-    (0.3, 0.5),
-    (0.5, 0.6),
-    (0.65, 0.7),
-    (0.75, 0.75),
-    (0.83, 0.8),
-    (0.88, 0.85),
-    (0.92, 0.88),
-    (0.945, 0.91),
-    (0.965, 0.94),
-    (0.98, 0.97),
-)  # P and S thresholds: neither knows of the other, so one run serves both
+GRID = ((0.3, 0.5), (0.5, 0.6), (0.7, 0.75), (0.83, 0.88), (0.93, 0.94), (0.97, 0.97))  # P and S thresholds: neither
+# knows of the other, so one run serves both; first words alone are read from it
 FINE = tuple(np.round(1 - np.geomspace(0.7, 0.01, 24), 4))
 SHORT_LONG = (3, 3.5, 4, 5, 6, 8, 10)
 PHASENET = (0.3, 0.5, 0.7)
@@ -223,6 +213,7 @@ class Study:
 
     def main_tables(self):
         every = self.quakes + self.noise
+        self.runner.plain = set(GRID)
         points = [(t, 0.88) for t in self.labels.values()] + list(GRID)
         self.runner.prepare([(one.folder, *point) for one in every for point in points], "picks")
         self.out["network"] = {
@@ -236,7 +227,8 @@ class Study:
         self.out["classical"] = tables(self.quakes, self.noise, speaker(self.runner, None, method="classical"))
         self.out["sent"] = tables(self.quakes, self.noise, speaker(self.runner, None, word="sent"))
         self.out["sweep"] = [
-            {"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t, s))} for t, s in GRID
+            {"threshold": t, **tables(self.quakes, self.noise, speaker(self.runner, t, s))}
+            for t, s in sorted(list(GRID) + [(t, 0.88) for t in self.chosen.values()])
         ]
         self.out["curves"] = {name: self.curve(t) for name, t in self.labels.items()}
 

@@ -102,11 +102,13 @@ class Runner:
     def __init__(self, tocsin, work, jobs=2):
         self.tocsin, self.work, self.jobs = tocsin, work, jobs
         self.known, self.lock, self.count = {}, threading.Lock(), 0
+        self.plain = set()  # thresholds (P, S) at which nobody asks for a second look
 
     def config(self, p, s, alone, extra=""):
         """p None: the thresholds that are shipped."""
         text = "daemon: {workers: 0}\n" + ("picker: {p_threshold: %.6g, s_threshold: %.6g}\n" % (p, s) if p else "")
-        return text + (self.ALONE + "models: {estimator: none}\n" if alone else "") + extra
+        models = "models: {estimator: none%s}\n" % (", second: none" if (p, s) in self.plain else "")
+        return text + (self.ALONE + models if alone else "") + extra
 
     def replay(self, folder, text):
         """Paths of picks, estimates and alerts of one run."""
