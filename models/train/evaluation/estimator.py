@@ -337,6 +337,7 @@ def magnitude_row(pairs):
         "classical": describe(np.array([c for _, c in pairs]) - truth, events),
         "coverage": float(np.mean(np.abs(error) < sigma)),
         "at_least": float(np.mean([r.said["saturated"] for r, _ in pairs])),
+        "located": float(np.mean([r.said.get("distance_km") is not None for r, _ in pairs])),
         "constant": float(truth.std()),
     }
 
@@ -362,7 +363,8 @@ def sp_row(rows):
 
 
 def bound(truth, t, said):
-    upper = np.inf if said["saturated"] else said["magnitude"] + said["magnitude_sigma"]
+    """Whether two sigmas above the magnitude lie more than 0.5 below the truth; "at least" rules nothing out."""
+    upper = np.inf if said["saturated"] else said["magnitude"] + 2 * said["magnitude_sigma"]
     return {"t": t, "error": said["magnitude"] - truth, "short": upper < truth - 0.5, "saturated": said["saturated"]}
 
 
@@ -407,4 +409,5 @@ def about(alerts, quake):
         "stations": sum(s["used"] for s in m["stations"]),
         "km": float(km(lat, lon, m["latitude"], m["longitude"])),
     }
-    return {"event": min(near)[1], "first": picture(said[0]), "last": picture(said[-1])}
+    short = [m for m in said if m.get("magnitude_upper") is not None and m["magnitude_upper"] < float(quake["mag"]) - 0.5]
+    return {"event": min(near)[1], "first": picture(said[0]), "last": picture(said[-1]), "words": len(said), "short": len(short)}

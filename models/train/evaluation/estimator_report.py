@@ -25,7 +25,8 @@ def magnitude_section(out):
     text = [
         "Error of the magnitude, said less catalogue: mean / standard deviation (95 %, bootstrap over quakes). "
         "Network: median over the "
-        "stations of a quake, three or more. Beside it the regression on Pv and the catalogue's distance, "
+        "stations of a quake, three or more. Once the pick belongs to an origin the magnitude is the one at the distance "
+        "that gives (column \"located\"). Beside it the regression on Pv and the catalogue's distance, "
         "cross-validated over quakes, "
         "on the same records.\n\n"
     ]
@@ -33,15 +34,15 @@ def magnitude_section(out):
         if not any(rows.values()):
             continue
         text.append(
-            "**%s**\n\n| s after P | records of quakes | mean / std | network | within 1 sigma | \"at least\" | Pv "
-            "and R: records | mean / "
-            "std | network | constant |\n|---|---|---|---|---|---|---|---|---|---|\n" % title
+            "**%s**\n\n| s after P | records of quakes | mean / std | network | within 1 sigma | \"at least\" | "
+            "located | Pv and R: records | mean / std | network | constant |\n|---|---|---|---|---|---|---|---|---|---|---|\n" % title
         )
         for t, r in rows.items():
             if r:
                 text.append(
-                    "| %s | %s | %.0f %% | %.0f %% | %s | %.2f |\n"
-                    % (t, cell(r["network"]), 100 * r["coverage"], 100 * r["at_least"], cell(r["classical"]), r["constant"])
+                    "| %s | %s | %.0f %% | %.0f %% | %.0f %% | %s | %.2f |\n"
+                    % (t, cell(r["network"]), *(100 * r[k] for k in ("coverage", "at_least", "located")), cell(r["classical"]),
+                       r["constant"])
                 )
         text.append("\n")
     return "".join(text)
@@ -88,7 +89,7 @@ def sp_section(out):
 
 def large_section(out):
     text = [
-        "Upper bound: magnitude + sigma, none where it says \"at least\"; short: the bound lies more than 0.5 below "
+        "Upper bound: magnitude + 2 sigma, none where it says \"at least\"; short: the bound lies more than 0.5 below "
         "the truth.\n\n| s after P | real "
         "M >= 6.5: n | mean / std | \"at least\" | short | simulated M 6.5 to 8: n | mean / std | \"at least\" | "
         "short |\n|---|---|---|---|---|---|---|---|"
@@ -113,7 +114,7 @@ def events_section(out):
         "The daemon's own messages (default configuration, no packet delay): first and last word on each catalogued "
         "quake\n\n| | quakes | error of the "
         "first magnitude, mean / std | within 1 sigma | first word after origin, median s | last magnitude, mean / "
-        "std |\n|---|---|---|---|---|---|\n"
+        "std | messages whose magnitude_upper is more than 0.5 below the truth |\n|---|---|---|---|---|---|---|\n"
     ]
     for title, rows in (
         ("recorded", real),
@@ -125,7 +126,7 @@ def events_section(out):
             last = np.array([e["last"]["magnitude"] - e["magnitude"] for e in rows])
             inside = np.mean(np.abs(first) < np.array([e["first"]["sigma"] for e in rows]))
             text.append(
-                "| %s | %d | %+.2f / %.2f | %.0f %% | %.1f | %+.2f / %.2f |\n"
+                "| %s | %d | %+.2f / %.2f | %.0f %% | %.1f | %+.2f / %.2f | %d of %d |\n"
                 % (
                     title,
                     len(rows),
@@ -135,6 +136,8 @@ def events_section(out):
                     np.median([e["first"]["s"] for e in rows]),
                     last.mean(),
                     last.std(),
+                    sum(e["short"] for e in rows),
+                    sum(e["words"] for e in rows),
                 )
             )
     return "".join(text) + "\n"
