@@ -328,7 +328,7 @@ static int resolve(char path[TOC_CONFIG_PATH_SIZE], const char *folder, struct t
 
 static int resolve_paths(struct toc_config *config, const char *folder, struct toc_config_error *error)
 {
-    char *paths[] = {config->stations_path, config->velocity_path, config->picker_path, config->second_path,
+    char *paths[] = {config->stations_path, config->velocity_path, config->picker_path, config->shadow_path, config->second_path,
                      config->estimator_path, config->targets_path, config->output_path, config->control_path};
     struct toc_config_feed *feeds = config->feeds.items;
     int err = 0;

@@ -56,7 +56,7 @@ struct toc_config {
     char velocity_path[TOC_CONFIG_PATH_SIZE];
     struct toc_list velocity_layers; /* struct toc_config_layer, as written inline */
     double max_distance_km, max_depth_km;
-    char picker_path[TOC_CONFIG_PATH_SIZE], second_path[TOC_CONFIG_PATH_SIZE], estimator_path[TOC_CONFIG_PATH_SIZE];
+    char picker_path[TOC_CONFIG_PATH_SIZE], shadow_path[TOC_CONFIG_PATH_SIZE], second_path[TOC_CONFIG_PATH_SIZE], estimator_path[TOC_CONFIG_PATH_SIZE];
     struct toc_settings core;
     struct toc_list targets_inline; /* struct toc_config_target */
     char targets_path[TOC_CONFIG_PATH_SIZE];

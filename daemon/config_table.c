@@ -132,6 +132,8 @@ static const struct toc_schema target_schema = {
 #define PATH(p, member, text) \
     {.path = p, .type = TOC_ROW_TEXT, .flags = TOC_ROW_RESTART, AT(member), .doc = text}
 
+#define SWAPPED(p, member, text) {.path = p, .type = TOC_ROW_TEXT, AT(member), .doc = text}
+
 static const char *const statuses[] = {"actual", "exercise", NULL};
 static const char *const clocks[] = {"system", "data", NULL};
 
@@ -178,13 +180,18 @@ static const struct toc_row config_rows[] = {
     FIXED_NUMBER("velocity.max_distance_km", max_distance_km, 10, 2000, "km", "Travel-time tables reach this far."),
     FIXED_NUMBER("velocity.max_depth_km", max_depth_km, 1, 700, "km", "... and this deep."),
 
-    PATH("models.picker", picker_path,
-         "Picker network (safetensors); empty: the one that ships; none: the classical picker alone."),
+    SWAPPED("models.picker", picker_path,
+            "Picker network (safetensors); empty: the one that ships; none: the classical picker alone. Read again at each\n"
+            "reload: a new one runs beside the old one until it has heard enough, then decides."),
+    SWAPPED("models.shadow_picker", shadow_path,
+            "Another picker network that reads the same data and decides nothing: log and status say where it differs;\n"
+            "empty: none."),
     PATH("models.second", second_path,
          "Network of the second look (safetensors), which says a P again 1 to 4 s after its onset, confirmed or withdrawn and\n"
          "with a better time; empty: the one that ships; none: picks are said once."),
-    PATH("models.estimator", estimator_path,
-         "Magnitude network (safetensors); empty: the one that ships; none: the classical relation alone."),
+    SWAPPED("models.estimator", estimator_path,
+            "Magnitude network (safetensors); empty: the one that ships; none: the classical relation alone. Read again at\n"
+            "each reload: new arrivals get the new one."),
 
     FIXED_NUMBER("stream.ring_s", core.stream.ring_s, 10, 600, "s", "Seconds of samples kept per channel."),
     NUMBER("stream.gap_hold_s", core.stream.gap_hold_s, 0, 60, "s",

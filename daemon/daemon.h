@@ -56,7 +56,7 @@ struct toc_daemon {
     struct toc_mono beat, second;
     uint8_t *seen; /* last status told of each group */
     uint32_t stations_up;
-    struct toc_log_limit station_limit, record_limit;
+    struct toc_log_limit station_limit, record_limit, shadow_limit;
     char line[TOC_LINE_SIZE];
     /* the end */
     bool stopping;

@@ -86,6 +86,38 @@ int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_r
     return end(&json);
 }
 
+static void put_opinion(struct toc_json *json, const char *who, const struct toc_pick *pick, bool said)
+{
+    if (!said) {
+        toc_json_text(json, who, NULL);
+        return;
+    }
+    toc_json_open(json, who, '{');
+    toc_json_time_ns(json, "time", pick->time);
+    toc_json_number(json, "sigma_s", (double)pick->sigma_s, 3);
+    toc_json_number(json, "probability", (double)pick->probability, 4);
+    toc_json_time_ns(json, "declared", pick->declared);
+    toc_json_close(json, '}');
+}
+
+int toc_encode_shadow(const struct toc_envelope *envelope, const struct toc_shadow_note *note, char *buf, size_t size)
+{
+    const struct toc_shadow_report *r = &note->report;
+    const struct toc_pick *either = r->verdict == TOC_SHADOW_ONLY ? &r->shadow : &r->live;
+    bool both = r->verdict == TOC_SHADOW_BOTH;
+    struct toc_json json;
+
+    start(&json, envelope, "shadow", buf, size);
+    toc_json_text(&json, "sid", note->sid);
+    toc_json_text(&json, "phase", either->phase == TOC_PHASE_P ? "P" : "S");
+    toc_json_text(&json, "verdict", toc_shadow_verdict_str(r->verdict));
+    put_opinion(&json, "live", &r->live, r->verdict != TOC_SHADOW_ONLY);
+    put_opinion(&json, "shadow", &r->shadow, r->verdict != TOC_SHADOW_LIVE_ONLY);
+    toc_json_number(&json, "later_s", both ? toc_s_from_ns(r->shadow.time - r->live.time) : (double)NAN, 3);
+    toc_json_number(&json, "declared_later_s", both ? toc_s_from_ns(r->shadow.declared - r->live.declared) : (double)NAN, 3);
+    return end(&json);
+}
+
 int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_estimate_report *report, char *buf,
                         size_t size)
 {

@@ -37,6 +37,8 @@ struct toc_heartbeat {
 int toc_encode_heartbeat(const struct toc_envelope *envelope, const struct toc_heartbeat *heartbeat, char *buf,
                          size_t size);
 int toc_encode_pick(const struct toc_envelope *envelope, const struct toc_pick_report *report, char *buf, size_t size);
+/** An onset that the live picker, its shadow or both said (replay). */
+int toc_encode_shadow(const struct toc_envelope *envelope, const struct toc_shadow_note *note, char *buf, size_t size);
 int toc_encode_estimate(const struct toc_envelope *envelope, const struct toc_estimate_report *report, char *buf,
                         size_t size);
 int toc_encode_alert(const struct toc_envelope *envelope, const struct toc_alert *alert, char *buf, size_t size);

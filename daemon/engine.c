@@ -52,10 +52,19 @@ static int load_place(const char *configured, const struct toc_contract *contrac
     return 0;
 }
 
+/* There is no shipped shadow. */
+static const char *shadow_of(const struct toc_config *config)
+{
+    return config->shadow_path[0] ? config->shadow_path : "none";
+}
+
 static int load_models(const struct toc_config *config, bool service, struct toc_engine *engine, char *why, size_t size)
 {
     int err = load_place(config->picker_path, &toc_contract_picker, service, &engine->picker, why, size);
 
+    if (err < 0)
+        return err;
+    err = load_place(shadow_of(config), &toc_contract_picker, service, &engine->shadow, why, size);
     if (err < 0)
         return err;
     err = load_place(config->second_path, &toc_contract_second, service, &engine->second, why, size);
@@ -78,6 +87,7 @@ static int make_pipeline(const struct toc_config *config, uint32_t workers, stru
         .inventory = &engine->inventory,
         .travel = engine->travel,
         .picker = engine->picker.model,
+        .shadow = engine->shadow.model,
         .second = engine->second.model,
         .estimator = engine->estimator.model,
         .settings = config->core,
@@ -119,10 +129,126 @@ void toc_engine_finish(struct toc_engine *engine)
     toc_pipeline_destroy(engine->pipeline);
     toc_placed_model_finish(&engine->estimator);
     toc_placed_model_finish(&engine->second);
+    toc_placed_model_finish(&engine->shadow);
+    for (size_t i = 0; i < TOC_ENGINE_RETIRED_MAX; i++)
+        toc_model_destroy(engine->retired[i]);
     toc_placed_model_finish(&engine->picker);
     toc_travel_destroy(engine->travel);
     toc_inventory_finish(&engine->inventory);
     *engine = (struct toc_engine){0};
+}
+
+/* ---- other networks while running ---- */
+
+/* The new networks of the places that change, by place. */
+struct change {
+    const char *configured;
+    const struct toc_contract *contract;
+    struct toc_placed_model *current; /* of the engine */
+    struct toc_placed_model loaded;
+    bool same;
+};
+
+#define CHANGES 3
+
+static bool is_same(const struct toc_placed_model *a, const struct toc_placed_model *b)
+{
+    if (!a->model || !b->model)
+        return a->model == b->model;
+    return strcmp(toc_model_checksum(a->model), toc_model_checksum(b->model)) == 0;
+}
+
+/* A shipped one that is gone is no reason to stop using it. */
+static int load_change(struct change *change, char *why, size_t size)
+{
+    int err = toc_placed_model_load(change->configured, change->contract, &change->loaded);
+
+    if (err == 0 && change->loaded.why[0] && change->current->model)
+        err = -ENOENT;
+    if (err < 0 && err != -ENOMEM && !change->current->model && strcmp(change->loaded.why, change->current->why) == 0)
+        err = 0; /* as bad as it was at the start, which is known: no reason to refuse all else */
+    if (err < 0)
+        snprintf(why, size, "%s %s", change->contract->kind, change->loaded.why);
+    change->same = is_same(change->current, &change->loaded);
+    return err;
+}
+
+static struct toc_model *wanted(const struct change *change)
+{
+    return change->same ? change->current->model : change->loaded.model;
+}
+
+static size_t free_places(const struct toc_engine *engine)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < TOC_ENGINE_RETIRED_MAX; i++)
+        n += engine->retired[i] == NULL;
+    return n;
+}
+
+static void retire(struct toc_engine *engine, struct toc_model *model)
+{
+    for (size_t i = 0; model && i < TOC_ENGINE_RETIRED_MAX; i++)
+        if (!engine->retired[i]) {
+            engine->retired[i] = model;
+            return;
+        }
+}
+
+/* What is loaded takes its place, what was there retires; what is the same, or was not taken, goes. */
+static void keep(struct toc_engine *engine, struct change *change, bool taken)
+{
+    if (taken && !change->same) {
+        retire(engine, change->current->model);
+        *change->current = change->loaded;
+        return;
+    }
+    if (taken)
+        memcpy(change->current->why, change->loaded.why, sizeof(change->loaded.why));
+    toc_placed_model_finish(&change->loaded);
+}
+
+static int change_all(struct toc_engine *engine, struct change *changes, char *why, size_t size)
+{
+    int err = 0;
+
+    for (size_t i = 0; i < CHANGES && err == 0; i++)
+        err = load_change(&changes[i], why, size);
+    if (err < 0)
+        return err;
+    if (free_places(engine) < CHANGES)
+        return say(why, size, -EBUSY, "models", "too many changes of networks are under way: some seconds later");
+    err = toc_pipeline_change_models(engine->pipeline, wanted(&changes[0]), wanted(&changes[1]), wanted(&changes[2]));
+    return err < 0 ? say(why, size, err, "models", strerror(-err)) : 0;
+}
+
+int toc_engine_change_models(struct toc_engine *engine, const struct toc_config *config, bool *ret_changed, char *ret_why,
+                             size_t why_size)
+{
+    struct change changes[CHANGES] = {
+        {.configured = config->picker_path, .contract = &toc_contract_picker, .current = &engine->picker},
+        {.configured = shadow_of(config), .contract = &toc_contract_picker, .current = &engine->shadow},
+        {.configured = config->estimator_path, .contract = &toc_contract_estimator, .current = &engine->estimator}};
+    int err;
+
+    toc_engine_release(engine);
+    err = change_all(engine, changes, ret_why, why_size);
+    *ret_changed = false;
+    for (size_t i = 0; i < CHANGES; i++) {
+        *ret_changed |= err == 0 && !changes[i].same;
+        keep(engine, &changes[i], err == 0);
+    }
+    return err;
+}
+
+void toc_engine_release(struct toc_engine *engine)
+{
+    for (size_t i = 0; i < TOC_ENGINE_RETIRED_MAX; i++)
+        if (engine->retired[i] && toc_pipeline_release(engine->pipeline, engine->retired[i])) {
+            toc_model_destroy(engine->retired[i]);
+            engine->retired[i] = NULL;
+        }
 }
 
 void toc_engine_describe(const struct toc_engine *engine, struct toc_envelope *envelope)

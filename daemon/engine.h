@@ -13,10 +13,13 @@
 
 #define TOC_STATIONS_BYTES_MAX (64u << 20)
 
+#define TOC_ENGINE_RETIRED_MAX 8
+
 struct toc_engine {
     struct toc_inventory inventory;
     struct toc_travel *travel;
-    struct toc_placed_model picker, second, estimator;
+    struct toc_placed_model picker, shadow, second, estimator;
+    struct toc_model *retired[TOC_ENGINE_RETIRED_MAX]; /* owned; NULL: free place. Some station may still use them */
     struct toc_pipeline *pipeline;
     double *latencies; /* owned; scratch of the heartbeat, one for each station group */
 };
@@ -33,6 +36,18 @@ struct toc_engine {
 int toc_engine_init(const struct toc_config *config, uint32_t workers, bool service, struct toc_engine *ret_engine,
                     char *ret_why, size_t why_size);
 void toc_engine_finish(struct toc_engine *engine);
+
+/**
+ * The networks that another configuration names, while running: read, checked and asked, then changed without losing a sample
+ * or a pick; or not at all. Files that hold what is in use change nothing. The second look changes at a restart only.
+ *
+ * @param ret_changed  something changed: toc_engine_describe() anew
+ * @return 0; -EINVAL, -EBUSY, -ENOMEM, ...: everything stays as it was, ret_why says it with the file
+ */
+int toc_engine_change_models(struct toc_engine *engine, const struct toc_config *config, bool *ret_changed, char *ret_why,
+                             size_t why_size);
+/** Now and then: free networks that nobody uses any more. */
+void toc_engine_release(struct toc_engine *engine);
 
 /** Read and parse FDSN station text. @return 0, -EINVAL, -ENOMEM, ...; ret_why "file:line:column: reason" */
 int toc_inventory_load(const char *path, struct toc_inventory *ret_inventory, char *ret_why, size_t why_size);

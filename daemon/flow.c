@@ -64,6 +64,24 @@ static void tell_load(struct toc_daemon *d)
                 load.to > load.from ? ": more data than the workers can do" : "");
 }
 
+/* Where the shadow differs is told within a budget of lines; the counters have all of it. */
+static void tell_shadow(struct toc_daemon *d)
+{
+    struct toc_shadow_note note;
+
+    while (toc_pipeline_next_shadow(d->engine.pipeline, &note)) {
+        const struct toc_log_about about = {.kind = TOC_LOG_STATION, .station = note.sid};
+        bool live = note.report.verdict == TOC_SHADOW_LIVE_ONLY;
+        const struct toc_pick *pick = live ? &note.report.live : &note.report.shadow;
+
+        if (note.report.verdict == TOC_SHADOW_BOTH || !toc_log_allow(&d->shadow_limit, toc_clock_mono()))
+            continue;
+        toc_log_about(TOC_LOG_INFO, &about, "%s: %s with probability %.2f, said by the %s alone", note.sid,
+                      pick->phase == TOC_PHASE_P ? "P" : "S", (double)pick->probability,
+                      live ? "live picker" : "shadow");
+    }
+}
+
 void toc_daemon_drain(struct toc_daemon *d)
 {
     struct toc_pick_report pick;
@@ -71,6 +89,7 @@ void toc_daemon_drain(struct toc_daemon *d)
 
     send_alerts(d);
     tell_load(d);
+    tell_shadow(d);
     while (toc_pipeline_next_pick(d->engine.pipeline, &pick))
         if (d->config->send_picks)
             send_line(d, toc_encode_pick(stamp(d), &pick, d->line, sizeof(d->line)));

@@ -111,6 +111,8 @@ static int check(const char *path, const struct toc_config *config)
         return 1;
     }
     bad = check_model(config->picker_path, &toc_contract_picker);
+    bad |= config->shadow_path[0] ? check_model(config->shadow_path, &toc_contract_picker) : 0;
+    bad |= check_model(config->second_path, &toc_contract_second);
     bad |= check_model(config->estimator_path, &toc_contract_estimator);
     if (bad) {
         toc_inventory_finish(&inventory);

@@ -35,6 +35,21 @@ static int load(struct toc_daemon *d, struct toc_config **ret_config, char *why,
     return err;
 }
 
+static int use_models(struct toc_daemon *d, const struct toc_config *config, char *why, size_t size)
+{
+    const struct toc_log_about about = {.kind = TOC_LOG_RELOAD};
+    bool changed = false;
+    int err = toc_engine_change_models(&d->engine, config, &changed, why, size);
+
+    toc_engine_describe(&d->engine, &d->envelope);
+    if (changed)
+        toc_log_about(TOC_LOG_NOTICE, &about, "networks change: picker %s, estimator %s; %zu stations warm up, nothing is missed",
+                      d->envelope.picker_name ? d->envelope.picker_name : "classical",
+                      d->envelope.estimator_name ? d->envelope.estimator_name : "classical",
+                      toc_pipeline_changing(d->engine.pipeline));
+    return err;
+}
+
 /* What can change while running is taken; what cannot keeps its running value, and is named. */
 static int use(struct toc_daemon *d, struct toc_config *config, char *why, size_t size)
 {
@@ -46,8 +61,14 @@ static int use(struct toc_daemon *d, struct toc_config *config, char *why, size_
     settings.stream.ring_s = d->config->core.stream.ring_s;
     err = toc_pipeline_reconfigure(d->engine.pipeline, &settings, config->targets, config->n_targets, reason,
                                    sizeof(reason));
-    if (err < 0)
+    if (err < 0) {
         snprintf(why, size, "%s: %s", d->config_path, reason[0] ? reason : strerror(-err));
+        return err;
+    }
+    err = use_models(d, config, why, size);
+    if (err < 0) /* back to what was accepted before: this cannot fail */
+        (void)toc_pipeline_reconfigure(d->engine.pipeline, &d->config->core, d->config->targets, d->config->n_targets,
+                                       reason, sizeof(reason));
     return err;
 }
 

@@ -34,7 +34,7 @@ struct replay {
     struct toc_engine engine;
     struct toc_archive records;
     struct toc_envelope envelope;
-    struct stream alerts, picks, estimates;
+    struct stream alerts, picks, estimates, differences;
     toc_ns now, next_tick;
     struct toc_mono started, shown;
     toc_ns started_at; /* virtual */
@@ -133,6 +133,8 @@ static int open_streams(struct replay *r)
         err = open_stream(r, o->picks, o->picks, &r->picks);
     if (err == 0)
         err = open_stream(r, o->estimates, o->estimates, &r->estimates);
+    if (err == 0)
+        err = open_stream(r, o->differences, r->engine.shadow.model, &r->differences);
     return err;
 }
 
@@ -144,6 +146,8 @@ static int prepare(struct replay *r)
         err = choose_stations(r);
     if (err == 0)
         err = load_records(r);
+    if (err == 0 && r->options->shadow)
+        snprintf(r->config->shadow_path, sizeof(r->config->shadow_path), "%s", r->options->shadow);
     if (err == 0)
         err = toc_engine_init(r->config, 0, false, &r->engine, r->why, sizeof(r->why));
     if (err == 0)
@@ -178,6 +182,7 @@ static void drain(struct replay *r)
 {
     struct toc_pick_report pick;
     struct toc_estimate_report estimate;
+    struct toc_shadow_note note;
     static struct toc_alert alert; /* large; one thread */
     struct toc_pipeline *p = r->engine.pipeline;
 
@@ -187,6 +192,9 @@ static void drain(struct replay *r)
     while (toc_pipeline_next_estimate(p, &estimate))
         if (r->estimates.file)
             emit(r, &r->estimates, toc_encode_estimate(stamp(r, &r->estimates), &estimate, r->line, sizeof(r->line)));
+    while (toc_pipeline_next_shadow(p, &note))
+        if (r->differences.file)
+            emit(r, &r->differences, toc_encode_shadow(stamp(r, &r->differences), &note, r->line, sizeof(r->line)));
     while (toc_pipeline_next_alert(p, &alert))
         emit(r, &r->alerts, toc_encode_alert(stamp(r, &r->alerts), &alert, r->line, sizeof(r->line)));
     if (r->options->speed > 0)
@@ -214,6 +222,8 @@ static int close_streams(struct replay *r)
 
     err = err ? err : next;
     next = close_stream(r, &r->estimates);
+    err = err ? err : next;
+    next = close_stream(r, &r->differences);
     return err ? err : next;
 }
 
@@ -340,7 +350,7 @@ static int run_all(struct replay *r)
         run(r);
     if (err == 0)
         return close_streams(r);
-    (void)close_streams(&(struct replay){.alerts = r->alerts, .picks = r->picks, .estimates = r->estimates});
+    (void)close_streams(&(struct replay){.alerts = r->alerts, .picks = r->picks, .estimates = r->estimates, .differences = r->differences});
     return err;
 }
 

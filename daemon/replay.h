@@ -15,6 +15,8 @@ struct toc_replay_options {
     double speed;          /* times real time; 0 as fast as possible */
     double latency_s;
     const char *out, *picks, *estimates; /* files; out NULL: stdout; the others NULL: not written */
+    const char *shadow;      /* a picker network that decides nothing; NULL: the configuration's */
+    const char *differences; /* file; NULL: standard output when there is a shadow */
     bool quiet;            /* no summary, no progress */
 };
 

@@ -76,20 +76,38 @@ static void put_output(struct toc_json *json, const struct toc_daemon *d)
     toc_json_close(json, '}');
 }
 
-static void put_model(struct toc_json *json, const char *place, const struct toc_placed_model *placed)
+static void put_model(struct toc_json *json, const char *place, const struct toc_placed_model *placed, const char *none)
 {
     toc_json_open(json, place, '{');
-    toc_json_text(json, "name", placed->model ? toc_model_name(placed->model) : "classical");
+    toc_json_text(json, "name", placed->model ? toc_model_name(placed->model) : none);
     toc_json_text(json, "hash", placed->model ? toc_model_checksum(placed->model) : NULL);
     toc_json_text(json, "problem", placed->why[0] ? placed->why : NULL);
+    toc_json_close(json, '}');
+}
+
+static void put_shadow(struct toc_json *json, const struct toc_daemon *d)
+{
+    const struct toc_model *shadow = d->engine.shadow.model;
+    const struct toc_stats *s = toc_pipeline_stats(d->engine.pipeline);
+
+    toc_json_open(json, "shadow_picker", '{');
+    toc_json_text(json, "name", shadow ? toc_model_name(shadow) : "none");
+    toc_json_text(json, "hash", shadow ? toc_model_checksum(shadow) : NULL);
+    toc_json_text(json, "problem", d->engine.shadow.why[0] ? d->engine.shadow.why : NULL);
+    toc_json_count(json, "both", s->shadow_both);
+    toc_json_count(json, "live_only", s->shadow_live_only);
+    toc_json_count(json, "shadow_only", s->shadow_only);
     toc_json_close(json, '}');
 }
 
 static void put_models(struct toc_json *json, const struct toc_daemon *d)
 {
     toc_json_open(json, "models", '{');
-    put_model(json, "picker", &d->engine.picker);
-    put_model(json, "estimator", &d->engine.estimator);
+    put_model(json, "picker", &d->engine.picker, "classical");
+    put_model(json, "second", &d->engine.second, "none");
+    put_model(json, "estimator", &d->engine.estimator, "classical");
+    put_shadow(json, d);
+    toc_json_count(json, "stations_changing", toc_pipeline_changing(d->engine.pipeline));
     toc_json_close(json, '}');
 }
 
@@ -208,6 +226,7 @@ void toc_daemon_watch(struct toc_daemon *d)
     const struct toc_stats *s = toc_pipeline_stats(d->engine.pipeline);
     char text[160];
 
+    toc_engine_release(&d->engine);
     if (up != d->stations_up && (up == total || up == 0 || d->stations_up == 0 || d->stations_up == total))
         toc_log(TOC_LOG_NOTICE, "%u of %u stations up", up, total);
     d->stations_up = up;

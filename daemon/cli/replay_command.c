@@ -22,15 +22,18 @@ static const char usage[] =
     "      --out FILE        alerts as JSON lines (default: standard output)\n"
     "      --picks FILE      every pick and its revisions as JSON lines\n"
     "      --estimates FILE  every estimator step as JSON lines\n"
+    "      --shadow MODEL    run this picker beside the live one; it decides nothing\n"
+    "      --differences FILE  with a shadow: each onset that either said, as JSON lines (default: standard output)\n"
     "  -q, --quiet           no progress, no summary on standard error\n"
     "Exit code: 0 when the data were read to the end, 2 on bad arguments or input.\n";
 
-enum { OPT_SPEED = 256, OPT_LATENCY, OPT_OUT, OPT_PICKS, OPT_ESTIMATES };
+enum { OPT_SPEED = 256, OPT_LATENCY, OPT_OUT, OPT_PICKS, OPT_ESTIMATES, OPT_SHADOW, OPT_DIFFERENCES };
 
 static const struct option options[] = {
     {"config", required_argument, NULL, 'c'},         {"speed", required_argument, NULL, OPT_SPEED},
     {"latency", required_argument, NULL, OPT_LATENCY}, {"out", required_argument, NULL, OPT_OUT},
     {"picks", required_argument, NULL, OPT_PICKS},     {"estimates", required_argument, NULL, OPT_ESTIMATES},
+    {"shadow", required_argument, NULL, OPT_SHADOW},   {"differences", required_argument, NULL, OPT_DIFFERENCES},
     {"quiet", no_argument, NULL, 'q'},                 {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -83,6 +86,12 @@ static int take_option(int option, struct toc_replay_options *o)
         return 0;
     case OPT_ESTIMATES:
         o->estimates = optarg;
+        return 0;
+    case OPT_SHADOW:
+        o->shadow = optarg;
+        return 0;
+    case OPT_DIFFERENCES:
+        o->differences = optarg;
         return 0;
     default:
         fputs(usage, stderr);

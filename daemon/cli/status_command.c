@@ -50,11 +50,15 @@ static void show_models(json_t *models)
 
     json_object_foreach(models, place, model)
     {
+        if (!json_is_object(model))
+            continue;
         hash = json_string_value(json_object_get(model, "hash"));
         problem = json_string_value(json_object_get(model, "problem"));
         printf("model    %-28s %s%s%.12s%s%s\n", place, text_of(model, "name"), hash ? " " : "", hash ? hash : "",
                problem ? ": " : "", problem ? problem : "");
     }
+    if (count_of(models, "stations_changing") > 0)
+        printf("model    a new picker warms up at %lld stations\n", count_of(models, "stations_changing"));
 }
 
 static void show_feed(const json_t *feed)

@@ -543,6 +543,52 @@ static void check_bad_model_start(void **state)
     assert_non_null(strstr(log_text("log"), "the classical method works in its place"));
 }
 
+static void write_models(const char *picker, const char *shadow)
+{
+    write_file("tocsin.yaml", "daemon: {clock: data}\nmetadata: {stations: stations.txt}\n"
+                              "models: {picker: %s, shadow_picker: %s, second: none, estimator: none}\n"
+                              "output: {socket: a.sock}\ncontrol: {socket: c.sock}\n", picker, shadow);
+}
+
+static void must_answer(const char *command, const char *part)
+{
+    char *answer = ask(command);
+
+    assert_non_null(answer);
+    if (!strstr(answer, part))
+        fail_msg("'%s' lacks '%s'", answer, part);
+    free(answer);
+}
+
+/* Networks come and go at a reload; one that cannot be used is refused and all stays as it was. */
+static void check_models_change_at_reload(void **state)
+{
+    const char *source = getenv("TOCSIN_SOURCE");
+    char good[512];
+    pid_t daemon;
+    (void)state;
+
+    snprintf(good, sizeof(good), "%s/models/picker/weights.safetensors", source ? source : ".");
+    write_file("bad.txt", "no network\n");
+    write_models("none", "");
+    daemon = start_daemon("log");
+    close(subscribe());
+    must_answer("status", "\"models\":{\"picker\":{\"name\":\"classical\"");
+    write_models(good, good);
+    must_answer("reload", "ok revision 2");
+    must_answer("status", "\"models\":{\"picker\":{\"name\":\"picker ");
+    must_answer("status", "\"shadow_picker\":{\"name\":\"picker ");
+    write_models("bad.txt", "none");
+    must_answer("reload", "bad.txt: header of ");
+    must_answer("status", "\"models\":{\"picker\":{\"name\":\"picker ");
+    must_answer("status", "\"shadow_picker\":{\"name\":\"picker ");
+    must_answer("status", "\"config_revision\":2");
+    write_models(good, "none");
+    must_answer("reload", "ok revision 3");
+    must_answer("status", "\"shadow_picker\":{\"name\":\"none\"");
+    assert_int_equal(stop_daemon(daemon), 0);
+}
+
 static void check_second_daemon_is_refused(void **state)
 {
     pid_t first;
@@ -735,6 +781,7 @@ int main(void)
         cmocka_unit_test(check_notify),
         cmocka_unit_test(check_restart_keys_are_named), cmocka_unit_test(check_bad_starts),
         cmocka_unit_test(check_bad_model_start),
+        cmocka_unit_test(check_models_change_at_reload),
         cmocka_unit_test(check_second_daemon_is_refused), cmocka_unit_test(check_stops_with_sleepers),
         cmocka_unit_test(check_tool), cmocka_unit_test(check_tool_refuses),
         cmocka_unit_test(check_other_user_is_refused),
