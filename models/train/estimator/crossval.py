@@ -43,6 +43,8 @@ def medians(error, events, least=3):
 
 def interval(statistic, error, events, rng, times=100):
     names = np.array(sorted(set(events)))
+    if len(names) < 2:
+        return np.nan, np.nan
     where = {e: np.flatnonzero(events == e) for e in names}
     found = []
     for _ in range(times):
@@ -81,8 +83,9 @@ def table(title, data, fold, out):
         mean, sigma, upper = split_normal(likeliest(say, log_km), calibrate.sigma_of(say[:, 7]), calibrate.sigma_of(say[:, 8]))
         line("%g s network, distance" % t, mean - truth, events, rng)
         line("%g s network, none" % t, say[:, 0] - truth, events, rng)
-        line("%g s Pv, distance" % t, regression(data, fold, t) - truth, events, rng)
-        line("%g s Pv, none" % t, regression(data, fold, t, False) - truth, events, rng)
+        if len(set(fold)) > 1:  # else there is nothing to fit on
+            line("%g s Pv, distance" % t, regression(data, fold, t) - truth, events, rng)
+            line("%g s Pv, none" % t, regression(data, fold, t, False) - truth, events, rng)
         ratio = calibrate.ratios(data, out, t)
         print("| %g s within 68 %%: without distance %.0f %%, with %.0f %%; truth over the upper bound by 0.5: %d | | | |" %
               (t, 100 * np.mean(ratio[0] < 1), 100 * np.mean(ratio[2] < 1), np.sum(truth > upper + 0.5)))
@@ -98,6 +101,8 @@ def sp_table(title, data, out):
         sp = 10.0 ** np.clip(say[:, 2], -1, 2)
         log_error, error = say[:, 2] - np.log10(truth), sp - truth
         to_come = truth > t + 0.1
+        if to_come.sum() < 2:
+            continue
         inside = np.abs(log_error) < np.exp(np.clip(say[:, 3], LOG_SIGMA_LEAST, LOG_SIGMA_MOST))
         print("| %g | %d | %+.2f / %.2f | %.2f | %.2f | %.0f %% | %d | %.2f | %.2f | %.2f |" %
               (t, len(truth), error.mean(), error.std(), 1.4826 * np.median(np.abs(error - np.median(error))), log_error.std(),
