@@ -21,6 +21,7 @@
 #define LEVEL_MOST 4.0f  /* of any logarithm of ratios */
 #define ADDED_LEAST 0.01 /* of the noise power: less is not told from none */
 #define HALF 0.5f
+#define ALONE 2.6f /* one component says less: the odds of foreign are divided by this (models/domain/card.md) */
 
 /* ---- filters ------------------------------------------------------------------------------------------------ */
 
@@ -382,7 +383,9 @@ struct toc_verdict toc_domain_judge(const struct toc_domain *d)
             best = k;
     verdict.kind = p[best] >= HALF ? (enum toc_domain_class)best : TOC_DOMAIN_UNKNOWN;
     verdict.probability = p[best];
-    verdict.foreign = p[TOC_DOMAIN_TELESEISM] + p[TOC_DOMAIN_NOISE] + p[TOC_DOMAIN_CALIBRATION];
+    verdict.foreign = fminf(p[TOC_DOMAIN_TELESEISM] + p[TOC_DOMAIN_NOISE] + p[TOC_DOMAIN_CALIBRATION], 1);
+    if (measures[15] > 0)
+        verdict.foreign /= verdict.foreign + ALONE * (1 - verdict.foreign);
     return verdict;
 }
 

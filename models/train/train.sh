@@ -36,5 +36,7 @@ echo "train: to ship: export_picker.py, parity.py, then ./run evaluate --card fo
 "$PYTHON" $SECOND/measure_second.py --pool "$WORK/pool.pkl" --first models/picker/weights.safetensors \
     --second "$WORK/second.pt" --phasenet "$DATA/weights/phasenet" --out "$WORK/second"
 echo "train: the second look's figures in $WORK/second.md. To ship: export_second.py with thresholds from there."
+"$PYTHON" models/train/domain/fit.py --pool "$WORK/pool.pkl" --cutter build/models/cut_domain --sim build/tocsin-sim \
+    --epochs 40 --weights "$WORK/domain_weights.h" >"$WORK/domain.md"
 "$PYTHON" models/train/estimator/train.py --data "$DATA" --work "$WORK/estimator" --tools "$WORK/tools" \
     --out "$WORK/estimator.safetensors"

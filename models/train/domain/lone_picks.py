@@ -40,7 +40,7 @@ def replay(tocsin, folder):
 
 
 def spans(folder, until):
-    """Seconds of signal of each sensor before `until`, by the record headers (ASCII part of miniSEED 2)."""
+    """Seconds of signal of all sensors before `until`, by the record headers (ASCII part of miniSEED 2)."""
     first, last = {}, {}
     for name in os.listdir(folder):
         if not name.endswith(".mseed"):
@@ -53,10 +53,10 @@ def spans(folder, until):
             year, day = int.from_bytes(h[20:22], "big"), int.from_bytes(h[22:24], "big")
             t = datetime(year, 1, 1).timestamp() - datetime(1970, 1, 1).timestamp()
             t += (day - 1) * 86400 + h[24] * 3600 + h[25] * 60 + h[26]
-            key = (sid[10:12], sid[:7] + sid[7:9])  # channel less its component, station and place
+            key = (sid[10:12], sid[:7] + sid[7:9])  # a sensor: network, station, place, channel less its component
             first[key] = min(first.get(key, t), t)
             last[key] = max(last.get(key, t), t)
-    return sum(max(0.0, min(last[k], until) - first[k] - SILENCE_S) for k in first) / 3  # three components a sensor
+    return sum(max(0.0, min(last[k], until) - first[k] - SILENCE_S) for k in first)
 
 
 def main():
