@@ -350,7 +350,8 @@ int toc_estimator_magnitude_at(const struct toc_estimate *e, double hypocentral_
     if (!isfinite(hypocentral_km) || !isfinite(at->likeliest[0]) || !(a > 0) || !(b > 0))
         return -ENODATA;
     const double km = fmin(fmax(hypocentral_km, DISTANCE_LEAST_KM), DISTANCE_MOST_KM);
-    const double x = log10(km) - DISTANCE_MIDDLE_LOG, slope = (double)at->likeliest[1] + 2 * x * (double)at->likeliest[2];
+    const double x = log10(km) - DISTANCE_MIDDLE_LOG;
+    const double slope = (double)at->likeliest[1] + 2 * x * (double)at->likeliest[2];
     const double off = isfinite(sigma_km) && sigma_km > 0 ? slope * fmin(sigma_km / km, 1) / M_LN10 : 0;
     const double likeliest = polynomial(at->likeliest, x);
 

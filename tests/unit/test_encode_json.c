@@ -133,7 +133,8 @@ static void check_estimate(void **state)
 {
     const struct toc_estimate_report report = {
         .sid = "FDSN:CI_CCC__H_H",
-        .estimate = {.pick_id = 7, .pick_time = TIME, .after_p_s = 1.5f, .magnitude = 4.25f, .magnitude_sigma = 0.5f, .distance_km = NAN,
+        .estimate = {.pick_id = 7, .pick_time = TIME, .after_p_s = 1.5f, .magnitude = 4.25f, .magnitude_sigma = 0.5f,
+                     .distance_km = NAN,
                      .s_minus_p_s = 3, .s_minus_p_sigma_s = 1, .saturated = true, .pa_ms2 = NAN, .pd_m = INFINITY,
                      .iv2_m2s = 1.23456789e-17f, .tau_c_s = 0.5f, .tau_p_max_s = NAN, .snr_db = 12.34f, .window_s = 1.25f,
                      .s_guarded = true}};
