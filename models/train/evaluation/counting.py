@@ -37,7 +37,7 @@ def in_spans(at, spans):
 
 def false_in(picks, spans):
     """Picks whose onset lies in the spans: [probability]."""
-    return [p for said, onset, p in picks if in_spans(onset, spans)]
+    return [pick[2] for pick in picks if in_spans(pick[1], spans)]
 
 
 def length(spans):
