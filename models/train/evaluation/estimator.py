@@ -150,12 +150,15 @@ class Study:
             mine = [(r, c) for r, c in zip(rows, classical) if r.record["region"] == region and r.record["split"] == split]
             if mine:
                 self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
-        for split, title in (
-            (("heldout",), "all held out"),
-            (("train",), "all of training quakes"),
-            (("heldout", "train"), "all regions together, held out and not"),
+        located = lambda r: r.said.get("distance_km") is not None
+        for splits, title, want in (
+            (("heldout",), "all held out", lambda r: True),
+            (("heldout",), "all held out, located by then", located),
+            (("heldout",), "all held out, not yet located", lambda r: not located(r)),
+            (("train",), "all of training quakes", lambda r: True),
+            (("heldout", "train"), "all regions together, held out and not", lambda r: True),
         ):
-            mine = [(r, c) for r, c in zip(rows, classical) if r.record["split"] in split]
+            mine = [(r, c) for r, c in zip(rows, classical) if r.record["split"] in splits and want(r)]
             self.out["magnitude"][title] = {str(t): magnitude_row([m for m in mine if m[0].t == t]) for t in SECONDS}
         self.out["scatter"] = [(r.record["magnitude"], r.said["magnitude"], r.record["split"]) for r in rows if r.t == 3]
         self.out["missed"] = {
