@@ -98,18 +98,17 @@ class Chart:
 
     def keys(self, corner):
         out, n = [], len(self.legend)
-        x = LEFT + 12 if "left" in corner else WIDTH - RIGHT - 215
+        if not n:
+            return out
+        wide = 40 + 6.2 * max(len(name) for name, _, _ in self.legend)
+        x = LEFT + 12 if "left" in corner else WIDTH - RIGHT - wide
         y = TOP + 14 if "top" in corner else HEIGHT - BOTTOM - 16 * n + 4
-        if n:
-            out.append(
-                '<rect x="%d" y="%d" width="210" height="%d" fill="white" fill-opacity="0.85"/>'
-                % (x - 6, y - 12, 16 * n + 6)
-            )
+        out.append('<rect x="%d" y="%d" width="%d" height="%d" fill="white" fill-opacity="0.85"/>'
+                   % (x - 6, y - 12, wide, 16 * n + 6))
         for k, (name, colour, dashed) in enumerate(self.legend):
-            out.append(
-                '<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3"%s/>'
-                % (x, y + 16 * k, x + 18, y + 16 * k, colour, ' stroke-dasharray="5 4"' if dashed else "")
-            )
+            dash = ' stroke-dasharray="5 4"' if dashed else ""
+            at = (x, y + 16 * k, x + 18, y + 16 * k, colour, dash)
+            out.append('<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="%s" stroke-width="3"%s/>' % at)
             out.append('<text x="%d" y="%d">%s</text>' % (x + 24, y + 16 * k + 4, escape(name)))
         return out
 

@@ -182,7 +182,7 @@ def pictures(out, folder):
     for title, rows in out["s_minus_p"].items():
         chart.line(
             [(float(t), r["to come"]["coverage"]) for t, r in rows.items() if "to come" in r],
-            "S - P, " + ("picked S" if title.startswith("S picked") else "from the distance"),
+            "S - P, " + title.split(",")[0].replace(": phasenet", ""),
             None,
             False,
             True,
