@@ -12,6 +12,7 @@ PICKER=models/train/picker SECOND=models/train/second
 if [ "${1:-}" = --smoke ]; then
     "$PYTHON" $PICKER/train.py --smoke
     "$PYTHON" $SECOND/train_second.py --smoke
+    "$PYTHON" models/train/fine_tune.py --smoke
     "$PYTHON" models/train/estimator/train.py --smoke
     exit 0
 fi
