@@ -59,23 +59,26 @@ class FirstStage:
 
 
 def onsets(kind, age):
-    """P and S onsets of a crop in rows, from its targets: the age in the first frame that tells it."""
+    """P and S onsets of a crop as (row, is the time to be learnt from), from its targets: the age in the first frame that tells
+    it, or, where crops.py keeps a machine's time to itself, the first frame."""
     out = {P: [], S: []}
     for phase in (P, S):
-        on = np.flatnonzero(kind == phase)
-        for j in on:
-            at = (j + 1) * STRIDE - 1 - 100.0 * float(age[phase - 1, j])
-            if not any(abs(at - m) < 3 for m in out[phase]):
-                out[phase].append(at)
+        first = (kind == phase) & (np.concatenate([[0], kind[:-1]]) != phase)
+        for j in np.flatnonzero(kind == phase):
+            told = np.isfinite(age[phase - 1, j])
+            at = (j + 1) * STRIDE - 1 - 100.0 * float(age[phase - 1, j]) if told else (j + 1) * STRIDE - 4.0
+            if (told or first[j]) and not any(abs(at - m) < 8 for m, _ in out[phase]):
+                out[phase].append((at, told))
     return out
 
 
 def truth(at, marks, kind):
-    """(class, offset in rows) of a proposal, or None when nobody knows."""
+    """(class, offset in rows, nan: nobody says) of a proposal, or None when its class is not known."""
     for phase in (P, S):
-        near = [m - at for m in marks[phase] if abs(m - at) < REACH]
+        near = [(m - at, told) for m, told in marks[phase] if abs(m - at) < REACH]
         if near:
-            return phase, min(near, key=abs)
+            offset, told = min(near, key=lambda one: abs(one[0]))
+            return phase, offset if told else np.nan
     a, b = max(int(at) - REACH, 0) // STRIDE, (int(at) + REACH) // STRIDE
     return None if (kind[a:b + 1] == -1).any() else (NOTHING, 0.0)
 
@@ -98,7 +101,7 @@ def propose(x, kind, marks, raw, rng):
             out.append((0, at * 100, now * 100))
     out += [(1, i, i + 12) for i in triggers(x)]
     for phase, count in ((P, 2), (S, 1)):
-        for m in marks[phase]:
+        for m, _ in marks[phase]:
             out += [(2, m + rng.uniform(-80, 80), m) for _ in range(count)]
     out.append((3, rng.uniform(EARLIEST, LATEST), 0))
     return [(s, at, said) for s, at, said in out if EARLIEST <= at <= LATEST]

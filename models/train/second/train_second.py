@@ -98,7 +98,7 @@ def evaluate(net, data, look, limit=6000):
         sums += [v.item() * len(x) for v in losses(out, kind, place)]
         at = smooth(torch.softmax(out[:, 3:], 1)).argmax(1).float()
         near += int(((at - place).abs()[kind == 1] <= 5).sum())
-        n_p += int((kind == 1).sum())
+        n_p += int(((kind == 1) & torch.isfinite(place)).sum())
     net.train()
     return sums / max(len(index), 1), near / max(n_p, 1)
 
@@ -163,6 +163,7 @@ def smoke(work):
     import candidates
     import crops
     import export_second
+    sys.path.insert(0, os.path.join(os.path.dirname(HERE), "picker"))  # before other folders' train.py, once more
     import train as picker_train
     work = work or tempfile.mkdtemp(prefix="second-smoke-")
     os.makedirs(work, exist_ok=True)
