@@ -70,26 +70,35 @@ def phasenet(folder):
     return paths.picker_module("teacher").PhaseNet(folder)
 
 
+def with_noise_before(rows, first):
+    """Mirrored noise put before rows so that sample `first` has a whole window behind it. @return rows, how many were put"""
+    need, quiet = 3000 - first, rows[: max(first + 150, 150)]  # a span begins 2 s before its P
+    if need <= 0:
+        return rows, 0
+    lead, flip = quiet[::-1], False
+    while len(lead) < need:
+        lead, flip = np.concatenate([quiet[::-1] if flip else quiet, lead]), not flip
+    return np.concatenate([lead[-need:], rows]), need
+
+
 def phasenet_windows(net, start, rows, live, threshold, span=None, phase=0, hop=50, batch=64, newest_s=4.0):
     """[(end sample, [(P peak, probability)])] of the last 30 s every 0.5 s; span: (from, to) in samples, None all."""
     import torch
 
     peaks = paths.picker_module("teacher").peaks
-    rows = np.where(np.isnan(rows), 0, rows) * live
     first, last = span or (3000, len(rows))
-    ends = np.arange(max(first, 3000) + phase, min(last, len(rows)) + 1, hop)
-    out = []
+    rows, put = with_noise_before(np.where(np.isnan(rows), 0, rows) * live, first)
+    ends = np.arange(first + put + phase, min(last + put, len(rows)) + 1, hop)
+    out, oldest = [], 3000 - int(newest_s * RATE)
     for b in range(0, len(ends), batch):
         part = ends[b : b + batch]
         x = np.stack([rows[e - 3000 : e] for e in part]).astype(np.float64)
         x = (x - x.mean(1, keepdims=True)).transpose(0, 2, 1).astype(np.float32)
         with torch.no_grad():
             p = net.run(torch.from_numpy(x))[:, 1].numpy()
-        oldest = 3000 - int(newest_s * RATE)
-        out += [
-            (int(e), [(int(e) - 3000 + i, float(p[k, i])) for i in peaks(p[k], threshold) if i >= oldest])
-            for k, e in enumerate(part)
-        ]
+        for k, e in enumerate(part):
+            at = int(e) - put
+            out.append((at, [(at - 3000 + i, float(p[k, i])) for i in peaks(p[k], threshold) if i >= oldest]))
     return out
 
 

@@ -334,13 +334,14 @@ class Study:
             for r in records.one_event_set(self.data, name, tool, name.split("_")[0], 6.0):
                 key = ".".join(r["station"].split(":", 1)[1].split("_")[:3]) + "." + "".join(r["station"].split("_")[3:5])
                 kind = "MEMS" if name.startswith("openeew") else "accelerometer" if r["acceleration"] else "velocity"
-                one.stations[key] = sets.Station(kind, r["split"], [r["onset_ns"] / 1e9])
+                split = "train" if sets.role(one.folder, key) == "train" else "held"
+                one.stations[key] = sets.Station(kind, split, [r["onset_ns"] / 1e9])
             found[name] = one
         points = list(self.labels.values())
         self.runner.prepare([(one.folder, t, 0.88) for one in found.values() for t in points], "single quakes")
         out = {}
         for kind in ("accelerometer", "velocity", "MEMS"):
-            for split, text in (("train", "seen in training"), ("heldout", "held out")):
+            for split, text in (("train", "seen in training"), ("held", "held out")):
                 rows = {
                     name: counting.summary(recall(list(found.values()), ((kind,), split), speaker(self.runner, t)))
                     for name, t in self.labels.items()

@@ -97,7 +97,7 @@ def revised_section(out):
          "the instrument", "local"),
     ):
         text.append("**%s**\n\n%s" % (title, HEAD))
-        for name in picker.NAMES:
+        for name in (n for n, row in picker.NAMES.items() if row[1] == "held" and (kind != "local" or n.startswith("all"))):
             text += [line("%s: %s" % (name, who), rows["recall"].get(name)) for who, rows in out[kind].items()]
         sets = [n for n in picker.NOISE if any(t["false"][n]["hours"] for t in out[kind].values())]
         text.append("\n| false P per hour | %s |\n|---|%s\n" % (" | ".join(sets), "---|" * len(sets)))
@@ -329,7 +329,7 @@ def trade(out, folder):
     single = [r for n, r in out.get("baselines", {}).items() if n.startswith("Phase") and ", 1 in" in n]
     if single:
         chart.line(show(single), "PhaseNet every 0.5 s", dots=True)
-    chart.write(os.path.join(folder, "trade.svg"), "top left")
+    chart.write(os.path.join(folder, "trade.svg"))
 
 
 def reliability(out, folder):
@@ -337,7 +337,7 @@ def reliability(out, folder):
     chart.line([(0, 0), (1, 1)], None, "#999999", True)
     for k, (name, r) in enumerate((n, r) for n, r in out["reliability"].items() if r and "last word" not in n):
         chart.line([(row["said"], row["right"]) for row in r["rows"] if row["n"] >= 3], name, k, False, True)
-    chart.write(os.path.join(folder, "reliability.svg"), "top left")
+    chart.write(os.path.join(folder, "reliability.svg"))
 
 
 def pictures(out, folder):
