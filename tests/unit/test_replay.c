@@ -32,9 +32,9 @@ static char folder[64];
 
 static const char *in_folder(const char *name)
 {
-    static char paths[4][160];
+    static char paths[8][160];
     static unsigned turn;
-    char *path = paths[turn++ % 4];
+    char *path = paths[turn++ % 8];
 
     snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
     return path;
@@ -181,6 +181,32 @@ static void check_twice_the_same(void **state)
     }
     assert_true(seq >= STATIONS);
     free(text);
+}
+
+/* Picks by the classical picker; a network beside it that decides nothing: alerts and picks stay the same bytes. */
+static void check_shadow(void **state)
+{
+    const char *root = getenv("TOCSIN_SOURCE");
+    char model[512], *lines;
+    struct toc_replay_options options = {.folder = folder, .latency_s = 0.5, .quiet = true, .out = in_folder("o1"),
+                                         .picks = in_folder("p1"), .differences = in_folder("e1"), .shadow = model};
+    (void)state;
+
+    snprintf(model, sizeof(model), "%s/models/picker/weights.safetensors", root ? root : ".");
+    write_text("tocsin.yaml", "models: {picker: none, second: none, estimator: none}\n"
+                              "picker: {p_threshold: 0.0001}\n"); /* of these sines it thinks little */
+    assert_int_equal(replay(in_folder("o2"), in_folder("p2"), NULL), 0);
+    assert_int_equal(toc_replay_run(&options), 0);
+    must_equal("o1", "o2", false);
+    must_equal("p1", "p2", true);
+    lines = slurp("e1");
+    assert_non_null(strstr(lines, "\"type\":\"shadow\""));
+    assert_non_null(strstr(lines, "\"verdict\":\"shadow_only\",\"live\":null,\"shadow\":{\"time\":"));
+    assert_null(strstr(lines, "\"verdict\":\"live_only\"")); /* no network is live */
+    free(lines);
+    options.shadow = in_folder("stations.txt");
+    assert_int_equal(toc_replay_run(&options), -EINVAL); /* no network */
+    write_good_config();
 }
 
 static void check_bad_folders(void **state)
@@ -406,6 +432,7 @@ int main(void)
         cmocka_unit_test(check_cut_inside),
         cmocka_unit_test(check_order),          cmocka_unit_test(check_arrivals),
         cmocka_unit_test(check_file_feed),
+        cmocka_unit_test(check_shadow),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
