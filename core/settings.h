@@ -95,7 +95,7 @@ struct toc_settings {
         .picker = {.hop_s = 0.05, .p_threshold = TOC_AUTO, .s_threshold = TOC_AUTO, .p_threshold_two = TOC_AUTO,    \
                    .s_threshold_two = TOC_AUTO, .p_threshold_vertical = TOC_AUTO,                                \
                    .s_threshold_vertical = TOC_AUTO, .confirm_threshold = 0.5,                                    \
-                   .withdraw_threshold = 0.02, .dead_s = 1.0, .warmup_s = 10},                                   \
+                   .withdraw_threshold = 0.02, .dead_s = 1.0, .warmup_s = 4},                                    \
         .load = {.behind_s = 0.3, .relax_s = 10, .gate_ratio = 3},                                               \
         .estimator = {.follow_s = 20, .publish_s = 0.5},                                                         \
         .associator = {.min_sites = 4, .window_s = 60, .residual_s = 1.0, .max_distance_km = 300,                \
