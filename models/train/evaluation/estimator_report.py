@@ -89,7 +89,8 @@ def sp_section(out):
 
 def large_section(out):
     text = [
-        "Upper bound: magnitude + 2 sigma, none where it says \"at least\"; short: the bound lies more than 0.5 below "
+        "Upper bound: magnitude + 2 sigma, none where it says \"at least\" (a bound that is not stated is never wrong: see "
+        "how often that is); short: the bound lies more than 0.5 below "
         "the truth.\n\n| s after P | real "
         "M >= 6.5: n | mean / std | \"at least\" | short | simulated M 6.5 to 8: n | mean / std | \"at least\" | "
         "short |\n|---|---|---|---|---|---|---|---|"
