@@ -4,14 +4,15 @@
 
     DIR     *.mseed and stations.txt (FDSN text, level=channel), as for tocsin replay
     FILE    .xml: QuakeML with picks in events; .csv: columns time, station (STA or NET.STA), phase, and event or
-            event_time where known. Quakes in the archive that the file does not have are taught as noise, so give it
+            event_time where known; rows with 0 in a column "use" are neither taught nor counted. Quakes in the archive that the file does not have are taught as noise, so give it
             the stretch of time that somebody looked through.
 
 What it does: reads the archive through the runtime's own rows and features (models/cut_windows.c); joins events that
 share ground; puts each group of events into training (60 %), validation (15 %) or test (25 %) by a hash of its name, and
-the ground between them likewise by the minute; starts from the shipped weights with a low learning rate; keeps the best
+the ground between them likewise by two minutes; starts from the shipped weights with a low learning rate; keeps the best
 state by validation; and writes it only if it is no worse on the test events and on the test noise than what it started
-from. Nothing but the archive is trained on. The new file names its parent. Debian's python3-torch, numpy and scipy do.
+from. Nothing but the archive is trained on. At a station with a P
+and no S the parent's own S is left out of the teaching, so that an archive without S does not unteach it. The new file names its parent. Debian's python3-torch, numpy and scipy do.
 
 The test figures are of this archive, by the rules of core/picker.c on PyTorch's outputs; they are small numbers: read n.
 Exit status: 0 written, 3 not better and nothing written, 1 or 2 no use of the input.
@@ -47,6 +48,7 @@ BEFORE_S, AFTER_S = 45.0, 25.0  # ground around the picks of events; events clos
 SWARM_S, PAUSE_S = 60.0, 3.0    # ... but for swarms: after so long a new group begins at the next pause of its picks
 AWAY_S = 60.0                   # noise is this far from every pick
 CHUNK_S = 120.0
+DOUBTFUL = "?"  # a phase
 DELAYS = evaluate.DELAYS
 
 
@@ -93,7 +95,9 @@ def read_csv(path):
             phase = row["phase"].strip()[:1].upper()
             if phase in ("P", "S"):
                 event = row.get("event") or row.get("event_time") or ""
-                out.append((pool.seconds(row["time"]), row["station"].strip().replace("_", "."), phase, event))
+                doubtful = row.get("use", "").strip() == "0"
+                station = row["station"].strip().replace("_", ".")
+                out.append((pool.seconds(row["time"]), station, DOUBTFUL if doubtful else phase, event))
     return out
 
 
@@ -151,9 +155,10 @@ def stream_of(record, first_s, last_s, split, picks=()):
     if b - a < augment.LENGTH + augment.WARM + 10:
         return None
     marks = {phase: [(t - start) * RATE - a for t, station, p, _ in picks if p == phase and is_at(station, key)]
-             for phase in "PS"}
+             for phase in "PS" + DOUBTFUL}
     marks = {phase: [m for m in sorted(set(found)) if 0 <= m < b - a] for phase, found in marks.items()}
-    return pool.Stream("archive", key, key, start + a / RATE, rows[a:b], live, split, marks["P"], marks["S"])
+    spans = [(m - 100, m + 500) for m in marks[DOUBTFUL]]
+    return pool.Stream("archive", key, key, start + a / RATE, rows[a:b], live, split, marks["P"], marks["S"], spans)
 
 
 def quake_streams(records, groups):
@@ -225,6 +230,14 @@ def load(path):
         put(block.back, "block%d.back" % k)
         block.norm = shift(tensors["block%d.conv.bias" % k])
     return net.eval(), meta
+
+
+def mask_unlabelled_s(net, features, streams):
+    """Where a P has no S the parent's S counts as unknown: nobody looked for it."""
+    for one in streams:
+        if one.p and not one.s:
+            share = evaluate.probabilities(evaluate.outputs(net, features, evaluate.masked(one)))[:, 2]
+            one.unknown += [(j * evaluate.STRIDE - 50, j * evaluate.STRIDE + 50) for j in np.flatnonzero(share > 0.2)]
 
 
 # ---- crops --------------------------------------------------------------------------------------------------------------
@@ -366,6 +379,7 @@ def tune(records, picks, parent, out, minutes, seed, count=3000, steps=None):
     p, s = suggested(meta)
     before = Judge(net, features, of(quakes, "test"), of(noise, "test")).figures(p, s)
     limit = Judge(net, features, of(quakes, "validate"), of(noise, "validate")).false_per_hour(p)[0]
+    mask_unlabelled_s(net, features, of(quakes, "train") + of(quakes, "validate"))
     data = make_crops(of(quakes, "train"), of(noise, "train"), count, rng, features)
     check = make_crops(of(quakes, "validate"), of(noise, "validate"), max(count // 8, 64), rng, features)
     train.train(net, data, check, minutes, 2e-4, 32, seed=seed, steps=steps)
