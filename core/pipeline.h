@@ -91,12 +91,13 @@ int toc_pipeline_reconfigure(struct toc_pipeline *pipeline, const struct toc_set
                              const struct toc_target *targets, size_t n_targets, char *ret_why, size_t why_size);
 
 /**
- * Other networks while running; no sample and no pick is lost. A new picker runs beside the old one at each station until it
- * has heard all it looks back on, then decides; where nothing came for a minute it takes over at once. Arrivals that are
- * followed keep their estimator. What is the same as before stays as it is.
+ * Other networks while running; no sample and no pick is lost. A new picker runs beside the old one at each station
+ * until it has heard all it looks back on, then decides; where nothing came for a minute it takes over at once.
+ * Arrivals that are followed keep their estimator. What is the same as before stays as it is.
  *
  * @param picker, shadow, estimator  borrowed; NULL as in the parts
- * @return 0; -EBUSY: too many changes at once; -EINVAL, -E2BIG, -ENOMEM: of no use or no room, and what was in use stays
+ * @return 0; -EBUSY: too many changes at once; -EINVAL, -E2BIG, -ENOMEM: of no use or no room, and what was in use
+ *         stays
  */
 int toc_pipeline_change_models(struct toc_pipeline *pipeline, const struct toc_model *picker,
                                const struct toc_model *shadow, const struct toc_model *estimator);
@@ -116,12 +117,13 @@ void toc_pipeline_push(struct toc_pipeline *pipeline, const struct toc_chunk *ch
 void toc_pipeline_tick(struct toc_pipeline *pipeline, toc_ns now);
 
 /**
- * Blocks that are due, or NULL: none is, or `workers` batches are out. Data pushed meanwhile wait in the rings. A station is
- * in one batch at most, so its picks come in order; picks of different stations come in the order in which batches are
- * given back, and within a batch in its own. What a station says depends on neither.
+ * Blocks that are due, or NULL: none is, or `workers` batches are out. Data pushed meanwhile wait in the rings. A
+ * station is in one batch at most, so its picks come in order; picks of different stations come in the order in which
+ * batches are given back, and within a batch in its own. What a station says depends on neither.
  *
  * Who waited longest goes first; data of stations where waves of an open event may arrive now, or whose picks it has,
- * are taken as if they had waited 0.5 s longer. A batch is small when few wait and holds at most some milliseconds of work.
+ * are taken as if they had waited 0.5 s longer. A batch is small when few wait and holds at most some milliseconds of
+ * work.
  */
 struct toc_batch *toc_pipeline_take_batch(struct toc_pipeline *pipeline, toc_ns now);
 /** Run the network. Pure: touches only the batch. */

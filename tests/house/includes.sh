@@ -35,14 +35,14 @@ for f in models/*.c models/train/*/*.c; do
     layer "$f" "($libc|dirent|sys/stat|unistd|fcntl)\.h" 'core/[a-z0-9_]+\.h'
 done
 
-# A stage never includes a later one. kernels_*, net_*, domain_*, window_* and listen_* are rooms of one stage.
+# A stage never includes a later one. kernels_*, net_*, domain_*, window_*, listen_* and pipeline_* are rooms of one stage.
 order='types nstime settings stats due turns load geo travel station route payload decode slink ring lanes filter window gate
        group kernels nn rows image attention layer graph digest description manifest tensors weights plan net
        model contract picker second classic polarity pparam domain estimator seats shadow listen locate nucleate associator
        fusion shaking alert pipeline'
 rank() {
     stage=$1; n=0
-    case $1 in kernels_*|net_*|domain_*|window_*|listen_*) stage=${1%%_*} ;; esac
+    case $1 in kernels_*|net_*|domain_*|window_*|listen_*|pipeline_*) stage=${1%%_*} ;; esac
     for s in $order; do n=$((n + 1)); [ "$s" = "$stage" ] && { echo $n; return; }; done
     echo 0
 }
