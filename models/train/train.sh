@@ -10,6 +10,7 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" PYTHONDONTWRITEBYTECODE=1
 PICKER=models/train/picker SECOND=models/train/second
 
 if [ "${1:-}" = --smoke ]; then
+    "$PYTHON" -c 'import numpy, scipy, torch' 2>/dev/null || { echo "train-smoke: needs numpy, scipy and torch"; exit 77; }
     "$PYTHON" $PICKER/train.py --smoke
     "$PYTHON" $SECOND/train_second.py --smoke
     "$PYTHON" models/train/fine_tune.py --smoke
