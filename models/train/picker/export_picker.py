@@ -73,23 +73,27 @@ def rewrite(old, path, version, thresholds, training, card=CARD):
     return write_model(path, "picker", version, layers, tensors, manifest=said)
 
 
-def run(path, rows):
-    """The file's graph on rows [n, 7], by its own words: a second reading of the graph, for comparison."""
-    layers, tensors, _ = read_model(path)
-    tensors = {key: torch.from_numpy(tensor) for key, tensor in tensors.items()}
-    known = {"input": torch.from_numpy(np.ascontiguousarray(rows, np.float32).T[None])}
-    last = "input"
-    for layer in layers["layers"]:
+def walk(graph, tensors, x):
+    """A picker's graph by its own words on x [batch, 7, n]: [batch, 7, n / 5]. A second reading of what export writes."""
+    known, last = {"input": x}, "input"
+    for layer in graph["layers"]:
         inputs = [known[k] for k in layer.get("inputs", [last])]
         last = layer["name"]
         if layer["op"] == "add":
             known[last] = sum(inputs)
             continue
         step, spread = layer.get("stride", 1), layer.get("dilation", 1)
-        x = F.pad(inputs[0], ((layer["kernel"] - 1) * spread - (step - 1), 0))
-        y = F.conv1d(x, tensors[last + ".weight"], tensors[last + ".bias"], step, 0, spread)
+        y = F.pad(inputs[0], ((layer["kernel"] - 1) * spread - (step - 1), 0))
+        y = F.conv1d(y, tensors[last + ".weight"], tensors[last + ".bias"], step, 0, spread)
         known[last] = torch.relu(y) if layer.get("activation") == "relu" else y
-    return known[last][0].T.numpy()
+    return known[last]
+
+
+def run(path, rows):
+    """The file's answer to rows [n, 7]."""
+    graph, tensors, _ = read_model(path)
+    tensors = {key: torch.from_numpy(tensor) for key, tensor in tensors.items()}
+    return walk(graph, tensors, torch.from_numpy(np.ascontiguousarray(rows, np.float32).T[None]))[0].T.numpy()
 
 
 @torch.no_grad()

@@ -18,13 +18,13 @@ import sys
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "picker"))
 sys.path.insert(0, os.path.dirname(HERE))
 import evaluate as first_stage  # noqa: E402
 from export import read_model  # noqa: E402
+from export_picker import walk  # noqa: E402
 
 ROWS, BEFORE, REACH = 640, 240, 100  # rows of 10 ms: core/second.h
 LOOKS = (90, 190, 290, 390)          # rows after the proposed onset that are seen: core/second.c
@@ -44,18 +44,7 @@ class FirstStage:
     @torch.no_grad()
     def __call__(self, x):
         """x [batch, 7, n] -> [batch, 7, n / 5]"""
-        known, last = {"input": x}, "input"
-        for layer in self.graph["layers"]:
-            inputs = [known[k] for k in layer.get("inputs", [last])]
-            last = layer["name"]
-            if layer["op"] == "add":
-                known[last] = sum(inputs)
-                continue
-            step, spread = layer.get("stride", 1), layer.get("dilation", 1)
-            y = F.pad(inputs[0], ((layer["kernel"] - 1) * spread - (step - 1), 0))
-            y = F.conv1d(y, self.tensors[last + ".weight"], self.tensors[last + ".bias"], step, 0, spread)
-            known[last] = torch.relu(y) if layer.get("activation") == "relu" else y
-        return known[last]
+        return walk(self.graph, self.tensors, x)
 
 
 def onsets(kind, age):
