@@ -28,7 +28,7 @@
 #define HELD_FRAMES 10u /* for 0.5 s */
 #define AGE_MAX_S 4.0
 #define MOVED_ON_S 2.0
-#define FORGET_S 4.5     /* an old onset may still look like one, at an age nobody taught: */
+#define FORGET_S 4.5      /* an old onset may still look like one, at an age nobody taught: */
 #define AGAIN_SIGMA_S 0.5 /* until then another needs a time it is sure of */
 #define SIGMA_MIN_S 0.03
 #define SIGMA_MAX_S 1.0

@@ -59,7 +59,8 @@ void toc_picker_reset(struct toc_picker *picker);
  * Declared when the probability (softmax) reaches the phase's threshold, or when its logit-odds have stayed above those
  * of the threshold less 1.5 for 0.5 s. Time = frame end - age (0..4 s), sigma = sqrt(2) b within 0.03..1 s. Not
  * declared again within dead_s, of declaration or of onset, nor before the probability fell below half of the threshold
- * or the onset moved on by more than 2 s, nor within 4.5 s of the last onset with a sigma above 0.5 s. P and S know nothing of each other.
+ * or the onset moved on by more than 2 s, nor within 4.5 s of the last onset with a sigma above 0.5 s. P and S know
+ * nothing of each other.
  *
  * Declares in the warm-up too, so that a stream that starts inside a coda is not declared at its end: the caller, who
  * knows when the stream started, drops picks that lie in it.
